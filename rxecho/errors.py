@@ -1,0 +1,58 @@
+"""What can go wrong with a channel, from its first name look-up to its last frame.
+
+Every error says what happened, to which URL, and what to try; the cause is chained.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChannelClosed",
+    "ChannelError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "InvalidPayload",
+    "MessageTooBig",
+    "ProtocolError",
+]
+
+
+class ChannelError(Exception):
+    """Whatever ends a channel, or is asked of one that has ended."""
+
+
+class ConnectError(ChannelError):
+    """The channel never opened: no such host, nobody listening, no WebSocket behind the URL.
+
+    Attributes:
+        status: The HTTP status the server answered with instead of 101, or `None` where it came to no
+            answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ConnectTimeout(ConnectError, TimeoutError):
+    """The channel was not open within `connect_timeout` seconds."""
+
+
+class ChannelClosed(ChannelError):
+    """Something was asked of a channel that is closing or closed."""
+
+
+class ConnectionLost(ChannelError):
+    """The connection went away without a close frame, or the peer stopped answering pings."""
+
+
+class ProtocolError(ChannelError):
+    """The peer sent what RFC 6455 does not allow. Close code 1002."""
+
+
+class InvalidPayload(ChannelError):
+    """The peer sent text that is not UTF-8. RFC 6455, section 8.1. Close code 1007."""
+
+
+class MessageTooBig(ChannelError):
+    """The peer sent, or announced, a message of more than `max_message_size` bytes. Close code 1009."""
