@@ -1,0 +1,234 @@
+"""A WebSocket as a stream and a sink: the interface of Dart's `web_socket_channel`, in Rx.
+
+Joins `connection`, which moves frames, `streams`, where they come out, and `sink`, where they go in.
+"""
+
+from __future__ import annotations
+
+import ssl as tls
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Never, Self
+
+import reactivex
+from reactivex import Observable, abc, operators
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from rxecho.connection import ChannelState, Connection, Listener
+from rxecho.errors import ChannelError
+from rxecho.frames import Message
+from rxecho.handshake import Endpoint
+from rxecho.sink import WebSocketSink
+from rxecho.status import CloseCode
+from rxecho.streams import MessageStream, Multicast, StateStream
+
+__all__ = ["WebSocketChannel", "open_channel"]
+
+
+class WebSocketChannel:
+    """A WebSocket client: listen to `stream`, speak into `sink`.
+
+    Made by `WebSocketChannel.connect`. As a context manager it does not wait on entry; on the way out it closes
+    with 1000, or with 1011 when an exception leaves the block, and waits until it is closed.
+
+    >>> with WebSocketChannel.connect(server.url) as channel:
+    ...     channel.sink.add("Hello!")
+    ...     channel.stream.pipe(operators.first()).run()
+    'Hello!'
+    """
+
+    def __init__(self, connection: Connection, max_kept_bytes: int) -> None:
+        """Take over a connection that was not started; use `WebSocketChannel.connect` instead."""
+        self._connection = connection
+        self._stream = MessageStream(connection, max_kept_bytes)
+        self._states = StateStream(connection)
+        self._end: Multicast[Never] = Multicast()
+        self._sink = WebSocketSink(connection)
+        connection.start(
+            Listener(
+                on_message=self._stream.on_next,
+                on_state=self._states.on_next,
+                on_wake=self._stream.catch_up,
+                on_end=self._on_end,
+            )
+        )
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        protocols: Iterable[str] = (),
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        origin: str | None = None,
+        ssl: tls.SSLContext | None = None,
+        proxy: str | None = None,
+        connect_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+        ping_interval: float | None = 20.0,
+        ping_timeout: float | None = 20.0,
+        max_message_size: int = 16 * 2**20,
+    ) -> Self:
+        """Connect to a WebSocket server, in the background: this returns at once. Dart's `WebSocketChannel.connect`.
+
+        Args:
+            url: Begins with `ws://` or `wss://`. A user name and a password in it are sent as Basic authorization.
+            protocols: The subprotocols that are offered, the preferred one first.
+            headers: More headers for the opening handshake: a mapping, or pairs where one is repeated.
+            origin: The `Origin` header, as a browser would send it; none is sent otherwise.
+            ssl: How to verify the server, for `wss://`. By default by the system's certificate authorities.
+            proxy: The URL of an HTTP proxy; `""` for none; `None` for the environment's (`http_proxy`,
+                `https_proxy`, `no_proxy`), which is never used to reach this machine itself.
+            connect_timeout: Seconds until the channel is open: name look-up, TCP, proxy, TLS and handshake together.
+            close_timeout: Seconds that the peer may take to answer a close frame.
+            ping_interval: Seconds between two pings that keep the connection alive, or `None` for none.
+            ping_timeout: Seconds to listen for the pong before the connection counts as lost, or `None` for ever.
+            max_message_size: Bytes in the largest message to receive.
+
+        Raises:
+            ValueError: The URL, or an option, cannot be right. Whatever else goes wrong ends the stream.
+            TypeError: A header or a subprotocol is not a `str`.
+        """
+        endpoint = Endpoint.parse(url, protocols=protocols, headers=headers, origin=origin, ssl=ssl, proxy=proxy)
+        seconds = {
+            "connect_timeout": connect_timeout,
+            "close_timeout": close_timeout,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+        }
+        for name, value in seconds.items():
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is a number of seconds above 0, not {value!r}")
+        if max_message_size < 1:
+            raise ValueError(f"max_message_size is a number of bytes above 0, not {max_message_size!r}")
+        connection = Connection(
+            endpoint,
+            connect_timeout=connect_timeout,
+            close_timeout=close_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            max_message_size=max_message_size,
+        )
+        return cls(connection, max_message_size)
+
+    @property
+    def stream(self) -> Observable[Message]:
+        """What the peer sends: `str` for text, `bytes` for binary. Hot and multicast, on the channel's own thread.
+
+        What arrives before the first subscription is kept for the first subscriber, up to 1,024 messages or
+        `max_message_size` bytes; beyond that nothing is read, so that TCP slows the peer down. Whoever only wants
+        to send says `stream.subscribe()` and lets messages go.
+
+        It completes after a closing handshake, whoever began it and whatever the code, and after our own close in
+        any case. It fails with `ConnectError`, `ConnectionLost`, `ProtocolError`, `InvalidPayload` or
+        `MessageTooBig`.
+        """
+        return self._stream
+
+    @property
+    def sink(self) -> WebSocketSink:
+        """Where messages to the peer go in."""
+        return self._sink
+
+    @property
+    def ready(self) -> Future[None]:
+        """Done when the channel is open. Fails with `ConnectError`, or `ChannelClosed` when it is closed first."""
+        return self._connection.ready
+
+    @property
+    def state(self) -> ChannelState:
+        """How far the channel is."""
+        return self._connection.state
+
+    @property
+    def states(self) -> Observable[ChannelState]:
+        """How far the channel is: now, and whenever it moves on; completes after `CLOSED`."""
+        return self._states
+
+    @property
+    def protocol(self) -> str | None:
+        """The subprotocol that the server chose, as it spelled it; `None` if it chose none, or has not yet."""
+        return self._connection.protocol
+
+    @property
+    def close_code(self) -> int | None:
+        """`None` before the channel is closed. Then what the peer's close frame said, 1005 where it said nothing.
+
+        1006 where none came, also when it was we who failed the connection: the stream's error says why.
+        """
+        return self._connection.close_code
+
+    @property
+    def close_reason(self) -> str | None:
+        """`None` before the channel is closed. Then what the peer's close frame said, or `""`."""
+        return self._connection.close_reason
+
+    def ping(self, payload: bytes = b"") -> Future[float]:
+        """Send a ping, with up to 125 bytes of payload: RFC 6455, section 5.5.2.
+
+        Returns:
+            The round trip in seconds, once the pong came. Fails when the channel ends before that.
+
+        Raises:
+            ValueError: The payload is larger.
+            ChannelClosed: Either side has closed the channel.
+        """
+        return self._connection.ping(payload)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.sink.close(CloseCode.NORMAL_CLOSURE if kind is None else CloseCode.INTERNAL_ERROR).result()
+        if not self._connection.is_on_own_thread:
+            self._connection.thread.join()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._connection.url} {self.state.name}>"
+
+    def _on_end(self, error: ChannelError | None) -> None:
+        self._stream.end(error)
+        self._states.end(None)
+        self._end.end(error)
+
+
+def open_channel(url: str, **options: Any) -> Observable[WebSocketChannel]:
+    """An observable that opens a channel for each subscription, and emits it once it is open.
+
+    It ends as the channel's stream ends, without listening to it; disposing of the subscription closes the channel
+    with 1000. That makes RxPY's `retry` and `repeat` reconnect. They do so at full speed, a thousand attempts a
+    second where nobody listens: put a delay in between.
+
+    Args:
+        url: As for `WebSocketChannel.connect`.
+        options: As for `WebSocketChannel.connect`.
+
+    Raises:
+        ValueError: The URL, or an option, cannot be right.
+
+    >>> open_channel(server.url).pipe(
+    ...     operators.flat_map(lambda channel: channel.stream),
+    ...     operators.retry(3),
+    ... )
+    """
+    Endpoint.parse(url)
+
+    def subscribe(
+        observer: abc.ObserverBase[WebSocketChannel], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        channel = WebSocketChannel.connect(url, **options)
+        opened = channel.states.pipe(
+            operators.filter(lambda state: state is ChannelState.OPEN),
+            operators.map(lambda _: channel),
+        )
+        ended: Observable[Any] = channel._end
+        notifications = reactivex.merge(opened, ended).subscribe(observer, scheduler=scheduler)
+        return CompositeDisposable(notifications, Disposable(channel.sink.on_completed))
+
+    return Observable(subscribe)

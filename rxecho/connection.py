@@ -1,0 +1,624 @@
+"""One thread, one socket: frames in, frames out, and the closing handshake. Knows nothing of Rx.
+
+On a message's way this lies between the socket and `channel`: what arrives is handed to a `Listener` on the
+connection's own thread; what is sent is written on the thread that sends it, as long as the socket takes it.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rxecho.errors import ChannelClosed, ChannelError, ConnectionLost, InvalidPayload, MessageTooBig, ProtocolError
+from rxecho.frames import (
+    MAX_CONTROL_PAYLOAD,
+    ControlFrame,
+    FrameReader,
+    Message,
+    Opcode,
+    encode,
+    encode_close,
+    parse_close,
+)
+from rxecho.handshake import Endpoint, GivenUp, Opened, open_connection
+from rxecho.readiness import Readiness, Waker
+from rxecho.status import CloseCode
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["ChannelFuture", "ChannelState", "Connection", "Listener"]
+
+HIGH_WATER: Final = 4 * 2**20
+"""Payload bytes waiting to be sent beyond which `send` blocks."""
+
+STALL: Final = 64 * 2**20
+"""Payload bytes waiting to be sent beyond which nothing is read until the peer drains them."""
+
+LINGER: Final = 1.0
+"""Seconds that are left to the peer to close TCP, after the last frame was exchanged."""
+
+READ_SIZE: Final = 64 * 1024
+LARGEST_READ: Final = 1024 * 1024
+GATHER_SIZE: Final = 64 * 1024
+GATHER_TIME: Final = 0.001
+"""Frames sent while received ones are handed over are gathered into one write: so many bytes, so many seconds."""
+
+LARGEST_WRITE: Final = 256 * 1024
+"""Bytes in one write: between two of them a slow peer is seen to make progress, also over TLS."""
+
+_T = TypeVar("_T")
+
+
+class ChannelState(IntEnum):
+    """How far a channel is; it only ever moves forward. Numbered as the `readyState` of browsers."""
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    """Either side has begun the closing handshake, or the connection is being failed."""
+    CLOSED = 3
+
+
+class ChannelFuture(Future[_T]):
+    """A future that the channel's thread fulfils, and that therefore cannot be waited for on it.
+
+    It cannot be cancelled: `cancel()` returns false and changes nothing, for whoever else holds it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+        self.set_running_or_notify_cancel()
+
+    def result(self, timeout: float | None = None) -> _T:
+        """As `Future.result`; raises `RuntimeError` where waiting would never end."""
+        self._refuse_deadlock(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As `Future.exception`; raises `RuntimeError` where waiting would never end."""
+        self._refuse_deadlock(timeout)
+        return super().exception(timeout)
+
+    def _refuse_deadlock(self, timeout: float | None) -> None:
+        if not self.done() and timeout != 0 and self._connection.is_on_own_thread:
+            raise RuntimeError(
+                "waiting for a channel's future inside one of its own subscribers would never end: "
+                "use add_done_callback, or wait on another thread"
+            )
+
+    def succeed(self, value: _T) -> None:
+        """Be done with `value`, unless done already."""
+        with suppress(InvalidStateError):
+            self.set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        """Be done with `error`, unless done already."""
+        with suppress(InvalidStateError):
+            self.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What a connection calls, always on its own thread. None of it may raise."""
+
+    on_message: Callable[[Message], None]
+    """A message arrived while the connection was open."""
+    on_state: Callable[[ChannelState], None]
+    """The connection has moved on."""
+    on_wake: Callable[[], object]
+    """The thread comes by: between two reads, and after `Connection.resume`."""
+    on_end: Callable[[ChannelError | None], None]
+    """All is over: in order, or with an error."""
+
+
+@dataclass(slots=True)
+class _Ping:
+    payload: bytes
+    sent_at: float
+    answered: ChannelFuture[float] | None
+    """None for a ping of the keepalive."""
+
+
+class Connection:
+    """A WebSocket connection to `endpoint`, from `start` to `done`.
+
+    Args:
+        endpoint: Where to connect.
+        connect_timeout: Seconds until open.
+        close_timeout: Seconds without progress that the closing handshake may take.
+        ping_interval: Seconds between a pong and the next ping; `None` for no pings.
+        ping_timeout: Seconds of listening without a pong after which the peer is gone; `None` for ever.
+        max_message_size: Bytes in the largest message that is received.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        connect_timeout: float,
+        close_timeout: float,
+        ping_interval: float | None,
+        ping_timeout: float | None,
+        max_message_size: int,
+    ) -> None:
+        self.url = endpoint.url
+        self.state = ChannelState.CONNECTING
+        self.protocol: str | None = None
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self.ready: ChannelFuture[None] = ChannelFuture(self)
+        self.done: ChannelFuture[None] = ChannelFuture(self)
+        self.thread = threading.Thread(target=self._run, name=f"rxecho {endpoint.url}", daemon=True)
+
+        self._endpoint = endpoint
+        self._connect_timeout = connect_timeout
+        self._close_timeout = close_timeout
+        self._ping_interval = inf if ping_interval is None else ping_interval
+        self._ping_timeout = inf if ping_timeout is None else ping_timeout
+        self._max_message_size = max_message_size
+        self._waker = Waker()
+
+        # One lock for the state, for all that is sent, and around every call of TLS, which no two threads may
+        # enter at once. It is re-entrant because a signal handler may send, too. Never held while user code runs.
+        self._lock = threading.RLock()
+        self._room = threading.Condition(self._lock)
+        self._waiting_for_room = 0
+        self._sock: socket.socket | None = None
+        self._is_tls = False
+        # What is to be written, each piece with the payload bytes in it, and how many those are together.
+        self._outgoing: deque[tuple[bytes | memoryview, int]] = deque()
+        self.buffered_amount = 0
+        self._gathered = 0
+        self._flushed_at = 0.0
+        # The socket takes nothing more for now.
+        self._is_blocked = False
+        # The socket takes nothing more for ever; there may still be something to read.
+        self._is_broken = False
+        self._transitions: deque[ChannelState] = deque()
+        self._is_closed_by_us = False
+        self._is_given_up = False
+        self._peer_close: tuple[int, str] | None = None
+        self._failure: ChannelError | None = None
+        # The last frame was exchanged: what comes now is not looked at.
+        self._is_over = False
+        self._close_by = inf
+        self._pings: deque[_Ping] = deque()
+        self._last_pong: tuple[bytes, int] | None = None
+
+        # Written by this thread alone.
+        self._is_handing_over = False
+        self._next_ping_at = inf
+        self._is_awaiting_pong = False
+        # Seconds that we listened, and heard no pong. Time that passes in subscribers does not count.
+        self._silence = 0.0
+
+        # Written under the listener's lock.
+        self._is_paused = False
+
+    # Called from any thread.
+
+    def start(self, listener: Listener) -> None:
+        """Begin to connect, in the background, and tell `listener` what happens."""
+        self._listener = listener
+        try:
+            self.thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._waker.close()
+            raise
+
+    @property
+    def is_on_own_thread(self) -> bool:
+        """Whether the caller is the connection's own thread."""
+        return threading.get_ident() == self.thread.ident
+
+    def send(self, opcode: Opcode, payload: bytes) -> None:
+        """Send a message, or queue it until the connection is open.
+
+        Blocks while more than `HIGH_WATER` bytes wait, but not on the connection's own thread: that one has to
+        read, or the peer might never drain.
+
+        Raises:
+            ChannelClosed: The connection is closing or closed.
+        """
+        frame = encode(opcode, payload)
+        own = self.is_on_own_thread
+        with self._lock:
+            if not own:
+                self._wait_for_room()
+            self._demand_sendable()
+            self._outgoing.append((frame, len(payload)))
+            self.buffered_amount += len(payload)
+            self._gathered += len(frame)
+            if not (own and self._is_handing_over and self._is_worth_gathering):
+                self._flush()
+
+    def ping(self, payload: bytes) -> ChannelFuture[float]:
+        """Send a ping; the future is the round trip in seconds.
+
+        Raises:
+            ValueError: The payload has more than 125 bytes.
+            ChannelClosed: The connection is closing or closed.
+        """
+        if len(payload) > MAX_CONTROL_PAYLOAD:
+            raise ValueError(f"a ping may have {MAX_CONTROL_PAYLOAD} bytes, this one has {len(payload)}")
+        answered: ChannelFuture[float] = ChannelFuture(self)
+        with self._lock:
+            self._demand_sendable()
+            self._send_ping(payload, answered)
+        return answered
+
+    def close(self, code: int | None, reason: str) -> ChannelFuture[None]:
+        """Begin the closing handshake, behind everything that was sent; `done` tells when it is over.
+
+        Raises:
+            ValueError: `code` or `reason` cannot be sent.
+        """
+        frame = encode_close(code, reason)
+        with self._lock:
+            if self.state <= ChannelState.OPEN:
+                self._is_closed_by_us = True
+                self._is_given_up = self.state is ChannelState.CONNECTING and not self._outgoing
+                self._begin_closing(frame)
+        self.ready.fail(ChannelClosed(f"The channel to {self.url} was closed before it was open."))
+        self._waker.wake()
+        return self.done
+
+    def pause(self) -> None:
+        """Stop reading, as soon as the message that is being handed over has been."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Read again, and have `Listener.on_wake` called."""
+        self._is_paused = False
+        self._waker.wake()
+
+    # Below here: with the lock held.
+
+    def _wait_for_room(self) -> None:
+        while self.buffered_amount > HIGH_WATER and self._is_sendable:
+            self._waiting_for_room += 1
+            try:
+                self._room.wait()
+            finally:
+                self._waiting_for_room -= 1
+
+    def _tell_of_room(self) -> None:
+        if self._waiting_for_room:
+            self._room.notify_all()
+
+    @property
+    def _is_worth_gathering(self) -> bool:
+        return self._gathered < GATHER_SIZE and monotonic() - self._flushed_at < GATHER_TIME
+
+    @property
+    def _is_sendable(self) -> bool:
+        return self.state <= ChannelState.OPEN and not self._is_broken
+
+    def _demand_sendable(self) -> None:
+        if not self._is_sendable:
+            raise ChannelClosed(f"The channel to {self.url} is closed. Connect a new one to go on sending.")
+
+    def _send_ping(self, payload: bytes, answered: ChannelFuture[float] | None) -> None:
+        self._pings.append(_Ping(payload, monotonic(), answered))
+        self._outgoing.append((encode(Opcode.PING, payload), 0))
+        self._flush()
+
+    def _move_to(self, state: ChannelState) -> None:
+        self.state = state
+        self._transitions.append(state)
+        # Whoever waits for room will find that there is nothing to wait for.
+        self._tell_of_room()
+
+    def _begin_closing(self, frame: bytes) -> None:
+        self._move_to(ChannelState.CLOSING)
+        self._outgoing.append((frame, 0))
+        self._close_by = monotonic() + self._close_timeout
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what is queued, as far as the socket takes it."""
+        if self._is_blocked or self._sock is None:
+            return
+        outgoing = self._outgoing
+        self._gathered = 0
+        has_written = False
+        while outgoing:
+            data, size = self._gather()
+            attempt = data if len(data) <= LARGEST_WRITE else memoryview(data)[:LARGEST_WRITE]
+            try:
+                written = self._sock.send(attempt)
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                written = 0
+            except OSError:
+                self._break()
+                return
+            has_written = has_written or written > 0
+            self.buffered_amount -= size
+            if written < len(data):
+                rest = memoryview(data)[written:]
+                size = min(size, len(rest))
+                self.buffered_amount += size
+                outgoing.appendleft((rest, size))
+            if written < len(attempt):
+                self._is_blocked = True
+                break
+        self._flushed_at = monotonic()
+        if has_written:
+            # A peer that drains is alive.
+            if self._is_blocked:
+                self._silence = 0.0
+            if self.state is ChannelState.CLOSING and not self._is_over:
+                self._close_by = self._flushed_at + self._close_timeout
+        if self.buffered_amount <= HIGH_WATER:
+            self._tell_of_room()
+        if self._is_blocked and not self.is_on_own_thread:
+            self._waker.wake()
+
+    def _gather(self) -> tuple[bytes | memoryview, int]:
+        """Take the next pieces off the queue as one, with the payload bytes in it."""
+        outgoing = self._outgoing
+        data, size = outgoing.popleft()
+        if not outgoing or len(data) >= GATHER_SIZE:
+            return data, size
+        pieces = [data]
+        length = len(data)
+        while outgoing and length < GATHER_SIZE:
+            data, payload_size = outgoing.popleft()
+            pieces.append(data)
+            length += len(data)
+            size += payload_size
+        return b"".join(pieces), size
+
+    def _break(self) -> None:
+        """The peer takes nothing more. What it said before that is still to be read, and then that it is gone."""
+        self._is_broken = True
+        self._outgoing.clear()
+        self.buffered_amount = 0
+        self._close_by = min(self._close_by, monotonic() + LINGER)
+        self._tell_of_room()
+        self._waker.wake()
+
+    # Below here: on the connection's own thread.
+
+    def _run(self) -> None:
+        error: ChannelError | None = None
+        try:
+            opened = open_connection(
+                self._endpoint,
+                timeout=self._connect_timeout,
+                waker=self._waker,
+                given_up=lambda: self._is_given_up,
+            )
+            error = self._serve(opened)
+        except GivenUp:
+            pass
+        except ChannelError as reason:
+            error = reason
+        except Exception as fault:  # noqa: BLE001 - a fault of ours must not leave anybody waiting
+            error = ConnectionLost(f"The connection to {self.url} failed: {fault!r}. This is a fault in rxecho.")
+            error.__cause__ = fault
+            report(fault)
+        self._finish(error)
+
+    def _serve(self, opened: Opened) -> ChannelError | None:
+        """Read and hand over until the end; return what went wrong."""
+        self.protocol = opened.protocol
+        sock = opened.sock
+        pending = sock.pending if isinstance(sock, ssl.SSLSocket) else lambda: 0
+        with self._lock:
+            self._sock = sock
+            self._is_tls = isinstance(sock, ssl.SSLSocket)
+            now = monotonic()
+            self._next_ping_at = now + self._ping_interval
+            for ping in self._pings:
+                ping.sent_at = now
+            if self.state is ChannelState.CONNECTING:
+                self._move_to(ChannelState.OPEN)
+            else:
+                self._close_by = now + self._close_timeout
+            self._flush()
+        self.ready.succeed(None)
+
+        readiness = Readiness(self._waker)
+        fd = sock.fileno()
+        reader = FrameReader(self._max_message_size)
+        arrived: Iterator[Message | ControlFrame] | None = reader.read(opened.received)
+        while True:
+            self._announce()
+            self._listener.on_wake()
+            if arrived is not None and not self._is_held and self._hand_over(arrived):
+                arrived = None
+
+            now = monotonic()
+            if now >= self._close_by:
+                return self._outcome("the peer takes nothing more" if self._is_broken else "the peer did not close it")
+            timeout = min(self._close_by - now, self._keep_alive(now))
+            has_pending = arrived is None and pending() > 0
+            readable, writable = readiness.wait(
+                fd, arrived is None, self._is_blocked, 0 if has_pending else None if timeout == inf else timeout
+            )
+            if self._is_awaiting_pong and not self._is_paused:
+                self._silence += monotonic() - now
+                if self._silence >= self._ping_timeout and not readable:
+                    return self._outcome(f"the peer did not answer a ping for {self._ping_timeout:g} s")
+            if writable or (readable and self._is_blocked and self._is_tls):
+                with self._lock:
+                    self._is_blocked = False
+                    self._flush()
+            if readable or has_pending:
+                try:
+                    data = self._receive(sock, min(max(READ_SIZE, reader.missing), LARGEST_READ))
+                except OSError as error:
+                    return self._outcome("it was cut", error)
+                if data == b"":
+                    return self._outcome("the peer went away without a close frame")
+                if data and not self._is_over:
+                    arrived = reader.read(data)
+
+    def _receive(self, sock: socket.socket, size: int) -> bytes | None:
+        """What has arrived; empty at the end, `None` when there is nothing yet."""
+        try:
+            if not self._is_tls:
+                return sock.recv(size)
+            with self._lock:
+                return sock.recv(size)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether to leave what has arrived for later. Once we are closing, nobody waits for it any more."""
+        return self.state is ChannelState.OPEN and (self._is_paused or self.buffered_amount > STALL)
+
+    def _hand_over(self, arrived: Iterator[Message | ControlFrame]) -> bool:
+        """Hand over what has arrived; true when that was all, false when the rest has to wait."""
+        on_message = self._listener.on_message
+        self._is_handing_over = True
+        try:
+            for event in arrived:
+                if event.__class__ is ControlFrame:
+                    self._on_control(event)
+                elif self.state is ChannelState.OPEN:
+                    on_message(event)  # type: ignore[arg-type]
+                if (self._is_paused or self.buffered_amount > STALL) and self._is_held:
+                    return False
+        except (ProtocolError, InvalidPayload, MessageTooBig) as error:
+            self._fail(error)
+        finally:
+            self._is_handing_over = False
+            if self._outgoing:
+                with self._lock:
+                    self._flush()
+        return True
+
+    def _on_control(self, frame: ControlFrame) -> None:
+        if frame.opcode is Opcode.PING:
+            self._on_ping(frame.payload)
+        elif frame.opcode is Opcode.PONG:
+            self._on_pong(frame.payload)
+        else:
+            self._on_close(*parse_close(frame.payload))
+
+    def _on_ping(self, payload: bytes) -> None:
+        with self._lock:
+            if not self._is_sendable:
+                return
+            # Every ping gets its pong, but while the socket is blocked only the latest does: RFC 6455, 5.5.3.
+            if self._is_blocked and self._outgoing[-1] is self._last_pong:
+                self._outgoing.pop()
+            self._last_pong = encode(Opcode.PONG, payload), 0
+            self._outgoing.append(self._last_pong)
+            if not self._is_worth_gathering:
+                self._flush()
+
+    def _on_pong(self, payload: bytes) -> None:
+        """A pong answers its ping, and those before it, which the peer may have skipped: RFC 6455, 5.5.3."""
+        with self._lock:
+            if all(ping.payload != payload for ping in self._pings):
+                return
+            answered: list[_Ping] = []
+            while not answered or answered[-1].payload != payload:
+                answered.append(self._pings.popleft())
+        now = monotonic()
+        for ping in answered:
+            if ping.answered is None:
+                self._is_awaiting_pong = False
+                self._next_ping_at = now + self._ping_interval
+            else:
+                ping.answered.succeed(now - ping.sent_at)
+
+    def _on_close(self, code: int, reason: str) -> None:
+        with self._lock:
+            self._peer_close = code, reason
+            if self.state is ChannelState.OPEN:
+                self._begin_closing(encode_close(None if code == CloseCode.NO_STATUS_RECEIVED else code, ""))
+            self._finish_within_linger()
+
+    def _fail(self, error: ProtocolError | InvalidPayload | MessageTooBig) -> None:
+        """Fail the connection: RFC 6455, section 7.1.7."""
+        close_code, advice = _FAILURES[type(error)]
+        with self._lock:
+            if self.state is ChannelState.OPEN:
+                self._failure = type(error)(f"The peer at {self.url} {advice[0]}: {error}. {advice[1]}")
+                self._failure.__cause__ = error
+                self._begin_closing(encode_close(close_code, ""))
+            self._finish_within_linger()
+
+    def _finish_within_linger(self) -> None:
+        self._is_over = True
+        self._close_by = min(self._close_by, monotonic() + LINGER)
+
+    def _keep_alive(self, now: float) -> float:
+        """Ping when it is time to; return the seconds until there is something to do."""
+        if self.state is not ChannelState.OPEN or self._is_paused:
+            return inf
+        if self._is_awaiting_pong:
+            return max(0.0, self._ping_timeout - self._silence)
+        if now < self._next_ping_at:
+            return self._next_ping_at - now
+        self._is_awaiting_pong = True
+        self._silence = 0.0
+        with self._lock:
+            self._send_ping(os.urandom(8), None)
+        return self._ping_timeout
+
+    def _announce(self) -> None:
+        while self._transitions:
+            self._listener.on_state(self._transitions.popleft())
+
+    def _outcome(self, what: str, cause: OSError | None = None) -> ChannelError | None:
+        if self._peer_close or self._is_closed_by_us:
+            return None
+        if self._failure:
+            return self._failure
+        lost = ConnectionLost(
+            f"The connection to {self.url} was lost: {what}{f' ({cause.strerror or cause})' if cause else ''}. "
+            "Check the server and the network, then connect anew."
+        )
+        lost.__cause__ = cause
+        return lost
+
+    def _finish(self, error: ChannelError | None) -> None:
+        if self._is_closed_by_us:
+            error = None
+        with self._lock:
+            if self._sock is not None:
+                self._sock.close()
+            self.close_code, self.close_reason = self._peer_close or (CloseCode.ABNORMAL_CLOSURE.value, "")
+            self._outgoing.clear()
+            self.buffered_amount = 0
+            self._move_to(ChannelState.CLOSED)
+        self.ready.fail(error or ChannelClosed(f"The channel to {self.url} was closed before it was open."))
+        self._announce()
+        self._listener.on_end(error)
+        for ping in self._pings:
+            if ping.answered:
+                ping.answered.fail(error or ChannelClosed(f"The channel to {self.url} closed before the pong came."))
+        self._waker.close()
+        self.done.succeed(None)
+
+
+_FAILURES: Final = {
+    ProtocolError: (CloseCode.PROTOCOL_ERROR, ("broke the WebSocket protocol", "Its author should know.")),
+    InvalidPayload: (CloseCode.INVALID_PAYLOAD, ("sent invalid text", "It should send binary, or encode as UTF-8.")),
+    MessageTooBig: (CloseCode.MESSAGE_TOO_BIG, ("sent too much", "Pass a larger max_message_size to take it.")),
+}
+
+
+def report(error: BaseException) -> None:
+    """Tell of an error that has nobody to be raised to, as threads do."""
+    threading.excepthook(
+        threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+    )

@@ -1,0 +1,522 @@
+"""Reaching the server: name look-up, TCP, proxy, TLS and the opening handshake, all by one deadline.
+
+The work is websocket-client's. What is here holds it to the deadline, which websocket-client applies to every
+operation anew, lets the attempt be given up at any moment, and asks for exactly what the caller asked for: no
+invented `Origin`, no cookie jar, no redirect, the request target as it was written.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import re
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from http import HTTPStatus
+from math import inf
+from ssl import SSLContext
+from threading import Thread
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import quote, unquote, urlsplit
+
+from websocket import WebSocketAddressException, WebSocketException, WebSocketProxyException
+from websocket._handshake import _get_handshake_headers, _validate
+from websocket._http import _get_addrinfo_list, _ssl_socket, _tunnel, proxy_info, read_headers
+from websocket._socket import DEFAULT_SOCKET_OPTION
+
+from rxecho.errors import ConnectError, ConnectTimeout
+from rxecho.printable import printable
+from rxecho.readiness import Readiness, Waker
+
+__all__ = ["Endpoint", "GivenUp", "Opened", "open_connection"]
+
+MAX_RESPONSE_HEAD: Final = 64 * 1024
+"""Bytes of status line and headers that are read before the server is given up on."""
+
+_IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)}
+_HTTP_1_1: Final = b"HTTP/1.1 "
+_REDIRECTS = {301, 302, 303, 307, 308}
+
+# What `socket.getaddrinfo` gives: family, type, protocol, canonical name, address.
+_Address = tuple[int, int, int, str, Any]
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+_HANDSHAKE_OWN = {
+    "connection": "the handshake says it itself",
+    "sec-websocket-accept": "only servers send it",
+    "sec-websocket-extensions": "rxecho says which extensions it speaks",
+    "sec-websocket-key": "the handshake draws it itself",
+    "sec-websocket-protocol": "pass protocols=[...] instead",
+    "sec-websocket-version": "the handshake says it itself",
+    "upgrade": "the handshake says it itself",
+}
+
+
+class GivenUp(Exception):
+    """The caller closed the channel while it was connecting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect and what to say there; what cannot be right is refused with `ValueError` or `TypeError`."""
+
+    url: str
+    """As it may be shown: without a password."""
+    host: str
+    port: int
+    secure: bool
+    target: str
+    request_headers: tuple[str, ...]
+    protocols: tuple[str, ...]
+    origin: str | None
+    host_header: str
+    bracketed_host: str
+    ssl: SSLContext | None
+    proxy: str | None
+
+    @classmethod
+    def parse(
+        cls,
+        url: str,
+        *,
+        protocols: Iterable[str] = (),
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        origin: str | None = None,
+        ssl: SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> Endpoint:
+        """Read a `ws://` or `wss://` URL (RFC 6455, section 3) and the options that go with it."""
+        # urlsplit drops tabs and line breaks instead of refusing them.
+        if re.search(r"[\x00-\x20\x7f]", url):
+            raise ValueError(f"{url!r} has a space or a control character in it: write it as %20 or the like")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError(f"{url!r} is not a URL: {error}") from error
+        if parts.scheme not in ("ws", "wss"):
+            raise ValueError(f"{url!r} is not a WebSocket URL: it must begin with ws:// or wss://")
+        if "#" in url:
+            raise ValueError(f"{url!r} has a fragment, which a WebSocket URL may not have: write # as %23")
+        if not parts.hostname:
+            raise ValueError(f"{url!r} names no host")
+        if port == 0:
+            raise ValueError(f"{url!r} names port 0, where nobody can listen")
+        secure = parts.scheme == "wss"
+        # Everything after the authority, exactly as written; what is not ASCII goes out as a browser sends it.
+        target = quote(url.split("//", 1)[1].removeprefix(parts.netloc), safe=_ASCII_IN_TARGET)
+        if not target.startswith("/"):
+            target = "/" + target
+        try:
+            host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+        except UnicodeError as error:
+            raise ValueError(f"{url!r} names a host that cannot exist: {error}") from error
+
+        fields = list(_header_fields(headers))
+        if origin is not None:
+            _judge_header("Origin", origin)
+        names = {name.lower() for name, _ in fields}
+        if origin is not None and "origin" in names:
+            raise ValueError("Origin is given twice: as origin= and in headers=")
+        if parts.username is not None and "authorization" not in names:
+            credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            fields.append(("Authorization", f"Basic {b64encode(credentials.encode()).decode()}"))
+        bracketed = f"[{host}]" if ":" in host else host
+        authority = bracketed if port in (None, 443 if secure else 80) else f"{bracketed}:{port}"
+        host_header = next((value for name, value in fields if name.lower() == "host"), authority)
+        chosen = _subprotocols(protocols)
+        request_headers = [f"{name}: {value}" for name, value in fields if name.lower() != "host"]
+        if chosen:
+            request_headers.append(f"Sec-WebSocket-Protocol: {', '.join(chosen)}")
+        if proxy:
+            _parse_proxy(proxy)
+        return cls(
+            url=_without_password(url, parts.netloc),
+            host=host,
+            port=port or (443 if secure else 80),
+            secure=secure,
+            target=target,
+            request_headers=tuple(request_headers),
+            protocols=chosen,
+            origin=origin,
+            host_header=host_header,
+            bracketed_host=bracketed,
+            ssl=ssl,
+            proxy=proxy,
+        )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine, where no proxy could reach it."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+_ASCII_IN_TARGET: Final = "".join(map(chr, range(0x21, 0x7F)))
+
+
+def _without_password(url: str, netloc: str) -> str:
+    userinfo, at, host = netloc.rpartition("@")
+    if not at:
+        return url
+    user = userinfo.split(":", 1)[0]
+    shown = f"{user}:***@{host}" if ":" in userinfo else netloc
+    return url.replace(netloc, shown, 1)
+
+
+def _header_fields(
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
+) -> Iterable[tuple[str, str]]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"a header is a name and a value, both str, not {name!r}: {value!r}")
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if why := _HANDSHAKE_OWN.get(name.lower()):
+            raise ValueError(f"the header {name} cannot be set: {why}")
+        _judge_header(name, value)
+        yield name, value
+
+
+def _judge_header(name: str, value: str) -> None:
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+        raise ValueError(f"the value of the header {name} has a line break or a control character in it")
+
+
+def _subprotocols(protocols: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(protocols, str):
+        raise TypeError(f"protocols is a list of names, not one str: pass [{protocols!r}]")
+    chosen = tuple(protocols)
+    for name in chosen:
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is not a subprotocol: it must be one word of letters, digits and !#$%&'*+-.^_`|~"
+            )
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"a subprotocol is repeated in {', '.join(chosen)}")
+    return chosen
+
+
+def _parse_proxy(proxy: str) -> tuple[str, int, tuple[str, str] | None]:
+    try:
+        parts = urlsplit(proxy)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"the proxy {proxy!r} is not a URL: {error}") from error
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"the proxy {proxy!r} is not an http:// URL, such as http://proxy.example:3128")
+    auth = None
+    if parts.username is not None:
+        auth = unquote(parts.username), unquote(parts.password or "")
+    return parts.hostname, port or 80, auth
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection past its opening handshake."""
+
+    sock: socket.socket
+    """Non-blocking; an `ssl.SSLSocket` for `wss://`."""
+    protocol: str | None
+    received: bytes
+    """What the server sent right behind its handshake."""
+
+
+def open_connection(endpoint: Endpoint, *, timeout: float, waker: Waker, given_up: Callable[[], bool]) -> Opened:
+    """Connect to `endpoint` on the calling thread.
+
+    Args:
+        endpoint: Where to.
+        timeout: Seconds for everything together.
+        waker: Wakes this thread, for it to ask `given_up()`.
+        given_up: Whether to stop here.
+
+    Raises:
+        ConnectError: There is no WebSocket to be had there.
+        ConnectTimeout: Not within `timeout` seconds.
+        GivenUp: `given_up()` was true.
+    """
+    opening = _Opening(timeout, waker, given_up)
+    url = endpoint.url
+    try:
+        try:
+            return opening.run(endpoint)
+        except BaseException:
+            opening.close()
+            raise
+    except _DeadlinePassed as error:
+        raise ConnectTimeout(
+            f"Could not connect to {url}: {opening.step} was not done within {timeout:g} s. "
+            "Check that the server is up, or allow more time with connect_timeout."
+        ) from error
+    except _HeadTooLong as error:
+        raise ConnectError(
+            f"Could not connect to {url}: the server's answer has more than {MAX_RESPONSE_HEAD:,} bytes of headers. "
+            "Check that a WebSocket server listens there."
+        ) from error
+    except WebSocketAddressException as error:
+        raise ConnectError(
+            f"Could not connect to {url}: the host name could not be resolved "
+            f"({printable(str(error))}). Check its spelling and the network."
+        ) from error
+    except WebSocketProxyException as error:
+        raise ConnectError(
+            f"Could not connect to {url}: the proxy refused ({printable(str(error))}). "
+            'Check the proxy, or connect without one with proxy="".'
+        ) from error
+    except ssl.SSLCertVerificationError as error:
+        raise ConnectError(
+            f"Could not connect to {url}: its certificate does not verify ({error.verify_message}). "
+            "Trust the authority that signed it, with an ssl.SSLContext that loads it."
+        ) from error
+    except ssl.SSLError as error:
+        raise ConnectError(
+            f"Could not connect to {url}: TLS failed ({error.reason or error}). "
+            "Check that the server speaks TLS on this port, or use ws://."
+        ) from error
+    except ConnectionRefusedError as error:
+        raise ConnectError(
+            f"Could not connect to {url}: nobody listens there (connection refused). "
+            "Check the host and the port, and that the server is running."
+        ) from error
+    except (OSError, WebSocketException, ValueError) as error:
+        raise ConnectError(
+            f"Could not connect to {url}: {opening.step} failed ({printable(str(error))}). "
+            "Check that a WebSocket server listens there."
+        ) from error
+
+
+class _DeadlinePassed(Exception):
+    pass
+
+
+class _HeadTooLong(Exception):
+    pass
+
+
+class _Opening:
+    """What websocket-client takes for a socket while the connection opens.
+
+    Each wait inside ends at the one deadline, or as soon as the channel is given up. None of the exceptions for
+    that is an `OSError`, which websocket-client would turn into something else. It asks for one byte at a time,
+    so bytes are kept ahead here; those it did not ask for are the first frames.
+    """
+
+    def __init__(self, timeout: float, waker: Waker, given_up: Callable[[], bool]) -> None:
+        self.step = "the name look-up"
+        self._sock: socket.socket | None = None
+        self._deadline = monotonic() + timeout
+        self._waker = waker
+        self._given_up = given_up
+        self._readiness = Readiness(waker)
+        self._ahead = b""
+        self._head_size = 0
+        self._first_line = b""
+
+    def run(self, endpoint: Endpoint) -> Opened:
+        addresses, is_proxy, proxy_auth = self._look_up(endpoint)
+        self.step = "the TCP connection"
+        sock = self._connect(addresses)
+        if is_proxy:
+            self.step = "the proxy's answer"
+            _tunnel(self.as_socket, endpoint.bracketed_host, endpoint.port, proxy_auth)
+            if self._ahead:
+                raise WebSocketProxyException("it sent more than its answer")
+        if endpoint.secure:
+            self.step = "the TLS handshake"
+            sock = self._wrap_tls(sock, endpoint)
+        self.step = "the opening handshake"
+        protocol = self._shake_hands(endpoint)
+        return Opened(sock, protocol, self._ahead)
+
+    def close(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+
+    def _look_up(self, endpoint: Endpoint) -> tuple[list[_Address], bool, tuple[str, str] | None]:
+        answer: Future[tuple[list[_Address], bool, tuple[str, str] | None]] = Future()
+
+        def look_up() -> None:
+            try:
+                proxy = _proxy_for(endpoint)
+                answer.set_result(_get_addrinfo_list(endpoint.host, endpoint.port, endpoint.secure, proxy))
+            except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+                answer.set_exception(error)
+            self._waker.wake()
+
+        if endpoint.is_loopback and not endpoint.proxy:
+            look_up()
+        else:
+            # Nothing can interrupt the system's resolver. This thread can be left behind: it ends as soon as
+            # the resolver answers, and nobody listens.
+            Thread(target=look_up, name=f"rxecho look-up of {endpoint.host}", daemon=True).start()
+        while not answer.done():
+            self._wait()
+        return answer.result()
+
+    def _connect(self, addresses: list[_Address]) -> socket.socket:
+        """The first of the addresses that answers; each gets its share of the time that is left."""
+        # websocket-client's own loop can be neither given up nor held to the deadline.
+        failure: OSError = OSError("the host name has no address")
+        for index, (family, kind, proto, _, address) in enumerate(addresses):
+            others = len(addresses) - index - 1
+            until = monotonic() + (self._deadline - monotonic()) / (others + 1) if others else inf
+            try:
+                self._sock = sock = socket.socket(family, kind, proto)
+                for option in DEFAULT_SOCKET_OPTION:
+                    sock.setsockopt(*option)
+                sock.setblocking(False)
+                code = sock.connect_ex(address)
+                if code in _IN_PROGRESS:
+                    while not self._wait(write=True, until=until):
+                        if monotonic() >= until:
+                            raise TimeoutError(errno.ETIMEDOUT, "the server did not answer")
+                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not code:
+                    return sock
+                raise OSError(code, os.strerror(code))
+            except OSError as error:
+                failure = error
+                self.close()
+        raise failure
+
+    def _wrap_tls(self, sock: socket.socket, endpoint: Endpoint) -> socket.socket:
+        context = endpoint.ssl or ssl.create_default_context()
+        options = {"context": context, "do_handshake_on_connect": False}
+        self._sock = tls = _ssl_socket(sock, options, endpoint.host)
+        while True:
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._wait(read=True)
+            except ssl.SSLWantWriteError:
+                self._wait(write=True)
+            else:
+                return self._sock
+
+    def _shake_hands(self, endpoint: Endpoint) -> str | None:
+        """The opening handshake: RFC 6455, section 4.1. Returns the subprotocol."""
+        request, key = _get_handshake_headers(
+            endpoint.target,
+            endpoint.url,
+            "",  # no host: its process-wide cookie jar has nothing to add then
+            endpoint.port,
+            {
+                "header": list(endpoint.request_headers),
+                "host": endpoint.host_header,
+                "origin": endpoint.origin,
+                "suppress_origin": endpoint.origin is None,
+            },
+        )
+        self.send("\r\n".join(request).encode())
+        http_status, headers, phrase = read_headers(self.as_socket)
+        if http_status != HTTPStatus.SWITCHING_PROTOCOLS:
+            raise _refused(endpoint, http_status, phrase, headers.get("location"))
+        accepted, _ = _validate(headers, key, None)
+        if not accepted or not self._first_line == _HTTP_1_1:
+            raise WebSocketException("its answer is not the one that a WebSocket server gives")
+        if extensions := headers.get("sec-websocket-extensions"):
+            raise WebSocketException(f"the server uses an extension that was not offered: {extensions}")
+        protocol: str | None = headers.get("sec-websocket-protocol")
+        if protocol is not None and protocol not in endpoint.protocols:
+            offered = ", ".join(endpoint.protocols) or "none"
+            raise WebSocketException(f"the server chose the subprotocol {protocol!r}, offered was {offered}")
+        return protocol
+
+    # What websocket-client calls of a socket.
+
+    @property
+    def as_socket(self) -> Any:
+        """This object, for functions typed to take a `socket.socket`."""
+        return self
+
+    def gettimeout(self) -> None:
+        """None: waiting is this object's affair."""
+
+    def send(self, data: bytes) -> int:
+        assert self._sock is not None
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self._sock.send(left) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(write=True)
+            except ssl.SSLWantReadError:
+                self._wait(read=True)
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        while not self._ahead:
+            self._ahead = self._receive()
+            if not self._ahead:
+                return b""
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        if len(self._first_line) < len(_HTTP_1_1):
+            self._first_line += data
+        self._head_size += len(data)
+        if self._head_size > MAX_RESPONSE_HEAD:
+            raise _HeadTooLong
+        return data
+
+    def _receive(self) -> bytes:
+        assert self._sock is not None
+        while True:
+            try:
+                return self._sock.recv(4096)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(read=True)
+            except ssl.SSLWantWriteError:
+                self._wait(write=True)
+
+    def _wait(self, *, read: bool = False, write: bool = False, until: float = inf) -> bool:
+        """Wait for the socket, until the deadline or `until`. False when the time was up or something else woke us."""
+        if self._given_up():
+            raise GivenUp
+        now = monotonic()
+        if now >= self._deadline:
+            raise _DeadlinePassed
+        fd = -1 if self._sock is None else self._sock.fileno()
+        timeout = max(0.0, min(self._deadline, until) - now)
+        return any(self._readiness.wait(fd, read, write, timeout))
+
+
+def _proxy_for(endpoint: Endpoint) -> proxy_info:
+    """Which proxy to use, as websocket-client wants to be told."""
+    if endpoint.proxy:
+        host, port, auth = _parse_proxy(endpoint.proxy)
+        # A list of hosts that no host is on: NO_PROXY is about the environment's proxy, not about this one.
+        return proxy_info(http_proxy_host=host, http_proxy_port=port, http_proxy_auth=auth, http_no_proxy=["\0"])
+    environment = proxy_info()
+    if endpoint.proxy == "" or endpoint.is_loopback:
+        environment.no_proxy = ["*"]
+    return environment
+
+
+def _refused(endpoint: Endpoint, http_status: int | None, phrase: str | None, location: str | None) -> ConnectError:
+    if http_status is None:
+        return ConnectError(
+            f"Could not connect to {endpoint.url}: the server's answer is not HTTP. "
+            "Check that a WebSocket server listens there."
+        )
+    answer = printable(f"HTTP {http_status} {phrase or ''}".strip())
+    said = f"Could not connect to {endpoint.url}: the server answered {answer}"
+    if http_status in _REDIRECTS and location:
+        said += f", which sends us to {printable(location)}. Connect there if you trust it."
+    elif http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        said += ". Check the credentials, such as an Authorization header."
+    elif http_status in (HTTPStatus.NOT_FOUND, HTTPStatus.OK):
+        said += " instead of opening a WebSocket. Check the path."
+    else:
+        said += " instead of opening a WebSocket."
+    return ConnectError(said, status=http_status)

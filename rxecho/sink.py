@@ -1,0 +1,177 @@
+"""The sink of a channel: an `Observer` whose notifications become frames.
+
+On a message's way this lies between whoever speaks, often a `Subject` of user input, and `connection`.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+
+from reactivex import Observable, Observer
+from reactivex.disposable import SingleAssignmentDisposable
+
+from rxecho.connection import ChannelFuture, Connection
+from rxecho.errors import ChannelClosed
+from rxecho.frames import Message, Opcode
+from rxecho.status import CloseCode
+
+__all__ = ["WebSocketSink"]
+
+
+class WebSocketSink(Observer[Message]):
+    """Where messages to the peer go in: Dart's `WebSocketSink`, and an RxPY `Observer`.
+
+    It is `channel.sink`, safe to use from any thread; messages leave whole and in the order of the calls.
+
+    >>> lines = reactivex.Subject()
+    >>> subscription = lines.subscribe(channel.sink)
+    >>> lines.on_next("Hello!")
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+        self._lock = threading.Lock()
+        # Both under the lock.
+        self._dropped = 0
+        self._feeds: set[_Feed] = set()
+        connection.done.add_done_callback(self._end_feeds)
+
+    def add(self, message: str | bytes | bytearray | memoryview) -> None:
+        """Send a message: `str` as text, anything else as binary. Dart's `sink.add`.
+
+        Before the channel is open it is queued. While more than 4 MiB wait to be sent this blocks until there is
+        room, except on the channel's own thread, that is inside a subscriber, where it queues.
+
+        Raises:
+            TypeError: It is neither text nor bytes.
+            UnicodeEncodeError: It is text with a lone surrogate, which UTF-8 cannot say.
+            ChannelClosed: Either side has closed the channel.
+        """
+        if isinstance(message, str):
+            self._connection.send(Opcode.TEXT, message.encode())
+        elif isinstance(message, bytes):
+            self._connection.send(Opcode.BINARY, message)
+        elif isinstance(message, bytearray | memoryview):
+            self._connection.send(Opcode.BINARY, bytes(message))
+        else:
+            raise TypeError(f"a message is str, bytes, bytearray or memoryview, not {type(message).__name__}")
+
+    def add_stream(self, observable: Observable[Message]) -> Future[None]:
+        """Send everything that an observable emits. Dart's `sink.addStream`.
+
+        The channel stays open afterwards.
+
+        Returns:
+            Done when `observable` has completed and all of it was accepted. Fails with its error, with that of
+            `add` for a message that cannot be sent, or with `ChannelClosed` when the channel closes first. The
+            subscription is disposed of in each case.
+
+        >>> channel.sink.add_stream(reactivex.of("one", "two")).result()
+        """
+        feed = _Feed(self, ChannelFuture(self._connection))
+        with self._lock:
+            self._feeds.add(feed)
+        if self._connection.done.done():
+            self._end_feeds()
+        else:
+            feed.subscribe_to(observable)
+        return feed.sent
+
+    def on_next(self, value: Message) -> None:
+        """Send a message, as `add` does; but by Rx's grammar it is ignored after the end, and counted in `dropped`."""
+        try:
+            self.add(value)
+        except ChannelClosed:
+            with self._lock:
+                self._dropped += 1
+
+    def on_completed(self) -> None:
+        """Close the channel with 1000."""
+        self.close(CloseCode.NORMAL_CLOSURE)
+
+    def on_error(self, error: Exception) -> None:  # noqa: ARG002 - what went wrong here is none of the peer's business
+        """Close the channel with 1011. The error is not sent."""
+        self.close(CloseCode.INTERNAL_ERROR)
+
+    def close(self, code: int | None = None, reason: str = "") -> Future[None]:
+        """Close the channel: RFC 6455, section 7. What was added before leaves first. Dart's `sink.close`.
+
+        Closing again is harmless, and changes nothing. Closing a channel that is connecting, with nothing queued,
+        gives the attempt up.
+
+        Args:
+            code: 1000-1003, 1007-1014 or 3000-4999; without one the peer sees 1005.
+            reason: For people to read, up to 123 bytes of UTF-8.
+
+        Returns:
+            `done`: the closing handshake is over, or `close_timeout` seconds have passed without an answer.
+
+        Raises:
+            ValueError: Code or reason cannot be sent; the channel stays open.
+        """
+        return self._connection.close(code, reason)
+
+    @property
+    def done(self) -> Future[None]:
+        """Done when the channel is closed, whoever closed it. It never fails: the stream says what went wrong."""
+        return self._connection.done
+
+    @property
+    def buffered_amount(self) -> int:
+        """Payload bytes that were accepted and not yet handed to the operating system."""
+        return self._connection.buffered_amount
+
+    @property
+    def dropped(self) -> int:
+        """Messages that came to `on_next` after the channel was closed."""
+        return self._dropped
+
+    def _end_feeds(self, _: object = None) -> None:
+        with self._lock:
+            feeds = list(self._feeds)
+        for feed in feeds:
+            feed.end(ChannelClosed(f"The channel to {self._connection.url} closed before the stream had ended."))
+
+    def _forget(self, feed: _Feed) -> None:
+        with self._lock:
+            self._feeds.discard(feed)
+
+
+class _Feed:
+    """One observable on its way into the sink."""
+
+    def __init__(self, sink: WebSocketSink, sent: ChannelFuture[None]) -> None:
+        self.sent = sent
+        self._sink = sink
+        self._subscription = SingleAssignmentDisposable()
+        # The thread that is inside `subscribe_to`.
+        self._subscriber: int | None = None
+
+    def subscribe_to(self, observable: Observable[Message]) -> None:
+        self._subscriber = threading.get_ident()
+        try:
+            self._subscription.disposable = observable.subscribe(self._on_next, self.end, self.end)
+        except Exception as error:  # noqa: BLE001 - the future carries it, also when it is the _Stop below
+            self.end(error)
+        finally:
+            self._subscriber = None
+
+    def _on_next(self, message: Message) -> None:
+        try:
+            self._sink.add(message)
+        except Exception as error:
+            self.end(error)
+            # A source that emits everything inside `subscribe` cannot be disposed of yet. This stops it, even
+            # when it is endless.
+            if self._subscriber == threading.get_ident():
+                raise
+
+    def end(self, error: Exception | None = None) -> None:
+        self._sink._forget(self)
+        if error is None:
+            self.sent.succeed(None)
+        else:
+            self.sent.fail(error)
+        self._subscription.dispose()
