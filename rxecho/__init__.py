@@ -1,9 +1,10 @@
 """rxecho: a WebSocket whose frames are an RxPY Observable and whose sink a Subject feeds.
 
+>>> import reactivex.operators as ops
 >>> import rxecho
 >>> with rxecho.EchoServer() as server, rxecho.WebSocketChannel.connect(server.url) as channel:
 ...     channel.sink.add("Hello!")
-...     channel.stream.pipe(reactivex.operators.first()).run()
+...     channel.stream.pipe(ops.first()).run()
 'Hello!'
 
 Names are imported when they are first used, so that `import rxecho` costs next to nothing.
@@ -69,14 +70,16 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'rxecho' has no attribute {name!r}")
-    if name in ("errors", "operators", "status"):
-        return import_module(f"rxecho.{name}")
-    value: object = getattr(import_module(f"rxecho.{_HOME.get(name, 'errors')}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or a type checker would believe in every name
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'rxecho' has no attribute {name!r}")
+        if name in ("errors", "operators", "status"):
+            return import_module(f"rxecho.{name}")
+        value: object = getattr(import_module(f"rxecho.{_HOME.get(name, 'errors')}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,9 @@ _UNSAFE = re.compile(
     "["
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks, embeddings, overrides, isolates
+    "\u206a-\u206f"  # deprecated: they switch the mirroring, the shapes and the digits of what follows
     "\u2028\u2029"  # line and paragraph separator: line breaks that no terminal counts
+    "\ufeff\ufff9-\ufffb"  # byte order mark; interlinear annotation, which may be drawn elsewhere
     "\ud800-\udfff"  # lone surrogates cannot be encoded
     "]"
 )
@@ -29,6 +31,9 @@ def _escape(match: re.Match[str]) -> str:
 
 def printable(text: str, *, keep: str = "") -> str:
     r"""Escape every character of `text` that would act on a terminal instead of showing.
+
+    Combining marks, variation selectors and zero-width joiners stay, because scripts and emoji are written
+    with them. So does a backslash: the result is for reading, not for decoding.
 
     Args:
         text: Anything a peer may have sent.
