@@ -1,0 +1,264 @@
+"""What the console costs: until the first echo is on the screen, for one message in a script, and for drawing.
+
+Run as `uv run --group bench python benchmarks/console.py`. Every figure is the median of several runs, each in a
+fresh process and in turn with what it is compared to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha1
+from pathlib import Path
+from time import monotonic
+
+MESSAGE = "x" * 32
+IN_FLIGHT = 256
+ECHOES = 200_000
+PUSHED = 1_000_000
+
+BARE_SCRIPT = """
+import sys, websocket
+client = websocket.create_connection(sys.argv[1])
+client.send("hello")
+print(client.recv())
+client.close()
+"""
+
+
+def median_in_turn(runs: int, *measures: Callable[[], float]) -> list[float]:
+    """The median of each measure, taken A B A B … after one warm-up."""
+    taken: list[list[float]] = [[] for _ in measures]
+    for run in range(runs + 1):
+        for index, measure in enumerate(measures):
+            figure = measure()
+            if run:
+                taken[index].append(figure)
+    return [statistics.median(figures) for figures in taken]
+
+
+def seconds_of(*command: str) -> float:
+    began = monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    return monotonic() - began
+
+
+@contextmanager
+def in_terminal(*command: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a command in a terminal of 80 x 24; yields its process and our end of the terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(terminal: int, wanted: str) -> None:
+    seen = b""
+    while wanted.encode() not in seen:
+        seen += os.read(terminal, 65536)
+
+
+def read_to_end(terminal: int) -> None:
+    # Linux says EIO, and not the end of the file, once the process has closed its side.
+    with suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
+
+
+def first_echo() -> float:
+    """Seconds from starting `rxecho` to its first echo on the screen."""
+    began = monotonic()
+    with in_terminal(sys.executable, "-m", "rxecho") as (process, terminal):
+        read_until(terminal, "Send a message")
+        os.write(terminal, b"hello\r")
+        read_until(terminal, "← hello")
+        took = monotonic() - began
+        os.write(terminal, b"\x03")
+        read_to_end(terminal)
+        process.wait(10)
+    return took
+
+
+# The display: one process receives, in a terminal that is read as fast as it is written.
+
+
+def throughput(kind: str, url: str, display: bool) -> float:
+    """Messages a second in a fresh process, with or without a StreamBuilder in a Live at 20 frames a second."""
+    with tempfile.NamedTemporaryFile() as report:
+        arguments = [sys.executable, __file__, "--worker", kind, url, report.name, "shown" if display else "bare"]
+        with in_terminal(*arguments) as (process, terminal):
+            read_to_end(terminal)
+            process.wait(60)
+        return float(json.loads(Path(report.name).read_text())["messages_a_second"])
+
+
+def worker(kind: str, url: str, report: str, shown: str) -> None:
+    from contextlib import nullcontext
+
+    from rich.live import Live
+
+    from rxecho import StreamBuilder, WebSocketChannel
+
+    total = ECHOES if kind == "echo" else PUSHED
+    received = 0
+    done = threading.Event()
+    channel = WebSocketChannel.connect(url)
+    add = channel.sink.add
+
+    def on_next(message: str | bytes) -> None:
+        nonlocal received
+        received += 1
+        if kind == "echo" and received + IN_FLIGHT <= total:
+            add(message)
+        if received == total:
+            done.set()
+
+    def draw(snapshot: object) -> str:
+        return f"{received:,} messages, the latest {snapshot}"
+
+    channel.stream.subscribe(on_next)
+    display = Live(StreamBuilder(channel.stream, draw), refresh_per_second=20) if shown == "shown" else nullcontext()
+    with display:
+        channel.ready.result()
+        began = monotonic()
+        for _ in range(IN_FLIGHT if kind == "echo" else 1):
+            add(MESSAGE)
+        if not done.wait(120):
+            raise SystemExit(f"only {received} of {total} messages came")
+        took = monotonic() - began
+    channel.sink.close().result()
+    Path(report).write_text(json.dumps({"messages_a_second": total / took}))
+
+
+def serve_echo(listening: socket.socket) -> None:
+    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+
+    class Echo(WSListener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type == WSMsgType.CLOSE:
+                transport.send_close(frame.get_close_code())
+                transport.disconnect()
+            else:
+                transport.send(frame.msg_type, frame.get_payload_as_bytes())
+
+    async def serve() -> None:
+        server = await ws_create_server(lambda _: Echo(), sock=listening)
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+def serve_push(listening: socket.socket) -> None:
+    """Whoever connects and says something gets `PUSHED` messages as fast as TCP takes them."""
+    frame = bytes([0x81, len(MESSAGE)]) + MESSAGE.encode()
+    block = frame * 2000
+    while True:
+        client, _ = listening.accept()
+        with client, client.makefile("rb") as requests:
+            key = next(line.split()[1] for line in requests if line.lower().startswith(b"sec-websocket-key"))
+            while requests.readline() != b"\r\n":
+                pass
+            accept = b64encode(sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            client.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+            )
+            requests.read(1)
+            for _ in range(PUSHED // 2000):
+                client.sendall(block)
+            client.sendall(b"\x88\x02\x03\xe8")
+            client.shutdown(socket.SHUT_WR)
+            while requests.read(65536):
+                pass
+
+
+@contextmanager
+def server(kind: str) -> Iterator[str]:
+    """A server of ours in a process of its own; yields its URL."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
+        port = listening.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, __file__, "--server", kind, str(listening.fileno())],
+            pass_fds=[listening.fileno()],
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield f"ws://127.0.0.1:{port}/"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def main(runs: int) -> None:
+    python = sys.executable
+    print(f"Medians of {runs}, Python {sys.version.split()[0]}, {os.cpu_count()} processors\n")
+
+    (echoed,) = median_in_turn(runs, first_echo)
+    print(f"start to the first echo on the screen        {echoed:6.2f} s      (to reach: at most 1.2)")
+
+    nothing, version = median_in_turn(
+        runs, lambda: seconds_of(python, "-c", "pass"), lambda: seconds_of(python, "-m", "rxecho", "--version")
+    )
+    print(f"rxecho --version, beyond python -c pass      {(version - nothing) * 1000:6.0f} ms     (at most 150)")
+
+    with server("echo") as url:
+        bare, ours = median_in_turn(
+            runs,
+            lambda: seconds_of(python, "-c", BARE_SCRIPT, url),
+            lambda: seconds_of(python, "-m", "rxecho", "connect", url, "-x", "hello", "-n", "1"),
+        )
+        print(
+            f"one message and its echo in a script         {ours / bare:6.2f} x      (at most 2 x websocket-client: "
+            f"{ours * 1000:.0f} ms to {bare * 1000:.0f} ms)"
+        )
+    report_display(runs, "echo", "echoing, with a display to without  ", 0.9)
+    report_display(runs, "push", "receiving, with a display to without", 0.7)
+
+
+def report_display(runs: int, kind: str, title: str, least: float) -> None:
+    with server(kind) as url:
+        alone, shown = median_in_turn(runs, lambda: throughput(kind, url, False), lambda: throughput(kind, url, True))
+    print(f"{title}         {shown / alone:6.2f} x      (at least {least}: {shown:,.0f} to {alone:,.0f} messages/s)")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="counted runs of each, after one that is not")
+    parser.add_argument("--server", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.server:
+        with socket.socket(fileno=int(options.server[1])) as inherited:
+            (serve_echo if options.server[0] == "echo" else serve_push)(inherited)
+    elif options.worker:
+        worker(*options.worker)
+    else:
+        main(options.runs)
