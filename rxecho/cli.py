@@ -1,0 +1,447 @@
+"""The command line: what was asked for, checked, and handed to the console, plain mode or the practice server.
+
+The click commands below only read: each returns a task, which `main` does. It turns the way that ended into an
+exit status and, where something went wrong, one sentence on standard error. What a task needs is imported when
+it begins: `rxecho --version` waits for click alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import re
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from math import inf, nan
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rxecho import __version__
+from rxecho.errors import ChannelError
+from rxecho.printable import printable
+
+if TYPE_CHECKING:
+    import ssl
+
+    from rxecho.channel import WebSocketChannel
+    from rxecho.server import EchoServer
+
+__all__ = ["main"]
+
+Task = Callable[[], int]
+"""What a command asks for; it returns the exit status."""
+
+Options = dict[str, Any]
+"""Arguments of `WebSocketChannel.connect`."""
+
+Talk = Callable[[str, Options], int]
+"""Connect to a URL, and talk until the end; it returns the exit status."""
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Do what `rxecho` is asked to, and return its exit status.
+
+    0 is a normal end (closed by the user, or by the peer with 1000, 1001 or no code), 1 a connection that could
+    not be made, was lost, or was closed with another code, 2 wrong usage, 130 an interrupted plain mode. What went
+    wrong is said in one sentence on standard error.
+
+    Args:
+        args: The arguments after the command's name; the process's own unless given.
+
+    >>> main(["--version"])
+    rxecho 0.1.0
+    0
+    """
+    if args is None:
+        # The process is ours, and on its way out need not search every module for garbage.
+        atexit.register(gc.freeze)
+    try:
+        asked: Task | int = rxecho.main(args, prog_name="rxecho", standalone_mode=False)
+        # --help and --version are done already, and this is their status.
+        return asked if isinstance(asked, int) else asked()
+    except click.ClickException as error:
+        seek = f"; see '{error.ctx.command_path} --help'" if isinstance(error, click.UsageError) and error.ctx else ""
+        _say(error.format_message().rstrip(".?") + seek)
+        return error.exit_code
+    except ChannelError as error:
+        _say(str(error))
+        return FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except OSError as error:
+        # Let what is left in the buffer go nowhere when the interpreter flushes it on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"standard output cannot be written: {error.strerror}")
+        return FAILED
+
+
+_OPTIONS_FOR_ARGUMENTS = {
+    "with an ssl.SSLContext that loads it": "with --ca FILE",
+    "connect_timeout": "--connect-timeout",
+    "max_message_size": "--max-size",
+    'proxy=""': "--proxy ''",
+    "protocols=[...]": "-s",
+    "origin=": "--origin",
+    "headers=": "--header",
+}
+
+
+def _say(text: str) -> None:
+    """Put `text` on standard error as one sentence on one line, whatever a peer has put into it."""
+    text = printable(" ".join(text.split()))
+    for argument, option in _OPTIONS_FOR_ARGUMENTS.items():
+        text = text.replace(argument, option)
+    # What happened and what to try are two sentences in the library's errors.
+    text = re.sub(r"\. ([A-Z])(?=[a-z]+ )", lambda start: f"; {start[1].lower()}", text).rstrip(".")
+    if text[1:2].islower():
+        text = text[0].lower() + text[1:]
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"rxecho: {text}", file=sys.stderr, flush=True)
+
+
+def _text(value: str) -> str:
+    """What goes to the server, as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise click.BadParameter("it is not UTF-8") from error
+    return value
+
+
+def _header(value: str) -> tuple[str, str]:
+    name, colon, content = _text(value).partition(":")
+    if not name or not colon:
+        raise click.BadParameter(f"{value!r} is not a header, which is written as 'NAME: VALUE'")
+    return name, content.strip(" \t")
+
+
+def _credentials(value: str) -> str:
+    """HTTP Basic authentication: RFC 7617, section 2."""
+    if ":" not in _text(value):
+        raise click.BadParameter("it has no colon, and is written as USER:PASSWORD")
+    return f"Basic {b64encode(value.encode()).decode()}"
+
+
+def _seconds(value: str | float) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = nan
+    if not seconds >= 0:
+        raise click.BadParameter(f"{value!r} is not a number of seconds")
+    return seconds
+
+
+class _Commands(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if "://" in args[0]:
+            ctx.fail(f"to connect to a server, write 'rxecho connect {args[0]}'")
+        return super().resolve_command(ctx, args)
+
+
+_FILE = click.Path(exists=True, dir_okay=False, readable=True)
+_Command = TypeVar("_Command", bound=Callable[..., Task])
+
+
+def _plain_options(command: _Command) -> _Command:
+    for option in (
+        click.option("--plain", is_flag=True, help="Plain mode, also on a terminal."),
+        click.option(
+            "-n",
+            "--count",
+            type=click.IntRange(min=1),
+            metavar="COUNT",
+            help="In plain mode, end as soon as so many messages came.",
+        ),
+        click.option(
+            "-w",
+            "--wait",
+            type=_seconds,
+            metavar="SECONDS",
+            help="In plain mode, end when nothing has arrived for so long after the end of the input: 0.5 unless "
+            "given, 0 waits for nothing, inf until the server closes.",
+        ),
+        click.option(
+            "-x",
+            "--execute",
+            multiple=True,
+            type=_text,
+            metavar="MESSAGE",
+            help="Send this after connecting instead of reading standard input, in plain mode. May be repeated.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="[COMMAND]",
+    epilog="Exit status: 0 normal end, 1 connection not made, lost, or closed with an error, 2 wrong usage, "
+    "130 interrupted.",
+)
+@_plain_options
+@click.version_option(__version__, message="rxecho %(version)s")
+@click.pass_context
+def rxecho(ctx: click.Context, execute: tuple[str, ...], wait: float | None, count: int | None, plain: bool) -> Task:
+    """Connect, listen, send, close: a WebSocket in a terminal.
+
+    Without a COMMAND this is the demo: a practice server on a free port of this machine, and a console connected
+    to it. Where standard input or output is not a terminal, lines of input are messages, and messages are lines
+    of output.
+    """
+    if ctx.invoked_subcommand and (execute or plain or wait is not None or count is not None):
+        raise click.UsageError(f"options of {ctx.invoked_subcommand} are written after its name", ctx)
+    talk = _way_to_talk(execute, wait, count, plain)
+    return lambda: _demo(talk)
+
+
+@rxecho.command()
+@click.argument("url", type=_text)
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    type=_header,
+    metavar="'NAME: VALUE'",
+    help="A header for the opening handshake. May be repeated.",
+)
+@click.option("-o", "--origin", type=_text, metavar="ORIGIN", help="The Origin header; none unless given.")
+@click.option(
+    "-s",
+    "--subprotocol",
+    "protocols",
+    multiple=True,
+    type=_text,
+    metavar="NAME",
+    help="A subprotocol to offer, the preferred one first. May be repeated.",
+)
+@click.option(
+    "--auth",
+    type=_credentials,
+    metavar="USER:PASSWORD",
+    help="HTTP Basic authentication.",
+)
+@click.option("--ca", type=_FILE, metavar="FILE", help="Trust the PEM certificates in FILE, not the system's (wss://).")
+@click.option("--cert", type=_FILE, metavar="FILE", help="The client's PEM certificate (wss://).")
+@click.option("--key", type=_FILE, metavar="FILE", help="Its private key, where that is not in the same file.")
+@click.option("-k", "--insecure", is_flag=True, help="Do not verify the server's certificate (wss://).")
+@click.option(
+    "--proxy",
+    type=_text,
+    metavar="URL",
+    help="The HTTP proxy, '' for none; the environment's unless given, never for this machine.",
+)
+@_plain_options
+@click.option(
+    "--ping-interval",
+    type=_seconds,
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two pings; 0 or inf sends none.",
+)
+@click.option(
+    "--connect-timeout",
+    type=_seconds,
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="For name look-up, TCP, proxy, TLS and handshake together.",
+)
+@click.option(
+    "--max-size",
+    type=int,
+    default=16 * 2**20,
+    show_default=True,
+    metavar="BYTES",
+    help="The largest message to accept.",
+)
+def connect(
+    url: str,
+    headers: tuple[tuple[str, str], ...],
+    origin: str | None,
+    protocols: tuple[str, ...],
+    auth: str | None,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    insecure: bool,
+    proxy: str | None,
+    execute: tuple[str, ...],
+    wait: float | None,
+    count: int | None,
+    plain: bool,
+    ping_interval: float,
+    connect_timeout: float,
+    max_size: int,
+) -> Task:
+    """Connect to a server: a ws:// or wss:// URL."""
+    if auth is not None:
+        if any(name.lower() == "authorization" for name, _ in headers):
+            raise click.UsageError("--auth and an Authorization header exclude each other")
+        headers = (*headers, ("Authorization", auth))
+    talk = _way_to_talk(execute, wait, count, plain)
+    options: Options = {
+        "headers": headers,
+        "origin": origin,
+        "protocols": protocols,
+        "ssl": _client_tls(ca, cert, key, insecure=insecure),
+        "proxy": proxy,
+        "ping_interval": ping_interval if 0 < ping_interval < inf else None,
+        "connect_timeout": connect_timeout,
+        "max_message_size": max_size,
+    }
+    return lambda: talk(url, options)
+
+
+@rxecho.command()
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="The address to listen on.")
+@click.option(
+    "--port",
+    default=8765,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="The port to listen on; 0 takes a free one.",
+)
+@click.option("--cert", type=_FILE, metavar="FILE", help="The server's PEM certificate, for wss://.")
+@click.option("--key", type=_FILE, metavar="FILE", help="Its private key, where that is not in the same file.")
+def serve(host: str, port: int, cert: str | None, key: str | None) -> Task:
+    """Run the practice server until Ctrl+C."""
+    tls = _server_tls(cert, key)
+    return lambda: _serve(host, port, tls)
+
+
+def _way_to_talk(execute: tuple[str, ...], wait: float | None, count: int | None, plain: bool) -> Talk:
+    """The console where somebody sits at a terminal, plain mode everywhere else."""
+    if not (plain or execute) and _on_terminal():
+        if wait is not None or count is not None:
+            raise click.UsageError("-w and -n belong to plain mode: write --plain, too")
+        return _talk_in_console
+    return partial(_talk_plainly, messages=execute, wait=0.5 if wait is None else wait, count=count)
+
+
+def _on_terminal() -> bool:
+    standard = (sys.stdin, sys.stdout)
+    return os.environ.get("TERM") != "dumb" and all(file is not None and file.isatty() for file in standard)
+
+
+def _talk_in_console(url: str, options: Options) -> int:
+    from rxecho.console import app
+
+    return app.run(_open(url, options), url=url, verified=not _is_unverified(url, options))
+
+
+def _talk_plainly(url: str, options: Options, *, messages: Sequence[str], wait: float, count: int | None) -> int:
+    from rxecho.console import plain
+
+    channel = _open(url, options)
+    if _is_unverified(url, options):
+        _say("the server's certificate is not verified")
+    try:
+        return plain.run(channel, messages=messages, wait=wait, count=count)
+    except plain.StandardStreamError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _open(url: str, options: Options) -> WebSocketChannel:
+    from rxecho.channel import WebSocketChannel
+
+    try:
+        return WebSocketChannel.connect(url, **options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _is_unverified(url: str, options: Options) -> bool:
+    tls: ssl.SSLContext | None = options.get("ssl")
+    return url.lower().startswith("wss:") and tls is not None and not tls.verify_mode
+
+
+def _demo(talk: Talk) -> int:
+    from rxecho.server import EchoServer
+
+    with ExitStack() as running:
+        return talk(_start(running, EchoServer()).url, {})
+
+
+def _serve(host: str, port: int, tls: ssl.SSLContext | None) -> int:
+    from rxecho.server import EchoServer
+
+    with suppress(KeyboardInterrupt), ExitStack() as running:
+        server = _start(running, EchoServer(host, port, ssl=tls))
+        print(f"Listening on {server.url}", flush=True)
+        server.serve_forever()
+    return 0
+
+
+def _start(running: ExitStack, server: EchoServer) -> EchoServer:
+    try:
+        return running.enter_context(server)
+    except OSError as error:
+        reason = (error.strerror or str(error)).rpartition(": ")[2]
+        raise click.ClickException(f"the server cannot listen: {reason}; try another --host or --port") from error
+
+
+def _client_tls(ca: str | None, cert: str | None, key: str | None, *, insecure: bool) -> ssl.SSLContext | None:
+    """What the TLS options ask for; `None` where they ask for nothing."""
+    if ca and insecure:
+        raise click.UsageError("--ca and --insecure exclude each other")
+    if not (ca or cert or key or insecure):
+        return None
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise click.UsageError(f"--ca {ca} holds no certificate in PEM form") from error
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    _present(context, cert, key)
+    return context
+
+
+def _server_tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    if not (cert or key):
+        return None
+    import ssl
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _present(context, cert, key)
+    return context
+
+
+def _present(context: ssl.SSLContext, cert: str | None, key: str | None) -> None:
+    """Let `context` show a certificate to the other side, where there is one."""
+    if not cert:
+        if key:
+            raise click.UsageError("--key needs the certificate it belongs to: give that with --cert")
+        return
+
+    def password() -> str:
+        # Without this, OpenSSL would ask at the terminal.
+        raise click.UsageError(f"the key in {key or cert} is encrypted: decrypt it first")
+
+    try:
+        context.load_cert_chain(cert, key, password)
+    except OSError as error:
+        files = f"--cert {cert} and --key {key} do" if key else f"--cert {cert} does"
+        raise click.UsageError(
+            f"{files} not hold a certificate and the private key that belongs to it, in PEM form"
+        ) from error

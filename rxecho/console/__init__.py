@@ -1,0 +1,1 @@
+"""The console: the recipe in a terminal, interactive or plain."""

@@ -1,0 +1,241 @@
+"""Plain mode: the recipe over standard input and output, for pipes, scripts and dumb terminals.
+
+Lines of standard input are an `Observable` that feeds `channel.sink`; `channel.stream` is observed by standard
+output. Everything that is not a message is left to the caller to say.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import wait as wait_for
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import reactivex
+from reactivex.scheduler import NewThreadScheduler
+
+from rxecho import status
+from rxecho.errors import ChannelClosed, ChannelError
+from rxecho.printable import printable
+
+if TYPE_CHECKING:
+    from rxecho.channel import WebSocketChannel
+
+__all__ = ["StandardStreamError", "run"]
+
+LONGEST_LINE: Final = 64 * 2**20
+"""Bytes of input that are read in search of a line's end."""
+
+GATHERED: Final = 64 * 1024
+"""Bytes of output that are held, at most, for one write."""
+
+_NORMAL = frozenset({status.NORMAL_CLOSURE, status.GOING_AWAY, status.NO_STATUS_RECEIVED})
+_PATIENCE = 2.0  # seconds for the closing handshake once Ctrl+C was pressed
+_SLICE = 1.0  # seconds; on Windows, Ctrl+C does not interrupt a wait, it is noticed between two
+
+
+class StandardStreamError(Exception):
+    """Standard input or output cannot be read or written; the text is one sentence."""
+
+
+def run(channel: WebSocketChannel, *, messages: Sequence[str] = (), wait: float = 0.5, count: int | None = None) -> int:
+    r"""Send lines, print messages, close: `printf 'a\nb\n' | rxecho` prints a and b.
+
+    Each line of standard input is a text message, without its line break and also when it is empty. Each message
+    is a line of standard output: text as it is (escaped where that is a terminal), binary as hex. A slow reader
+    of the output slows the connection, and a slow connection the reading of the input.
+
+    Args:
+        channel: Connecting, or open. It is closed on the way out.
+        messages: Sent instead of standard input, which is then not read.
+        wait: Once the input has ended and been sent, seconds in which nothing arrives before the channel is
+            closed with 1000. `inf` leaves the end to the peer.
+        count: End as soon as so many messages were printed.
+
+    Returns:
+        0 for a normal end, which a reader of the output that has had enough (`| head`) is too; 130 when
+        interrupted by Ctrl+C.
+
+    Raises:
+        ChannelError: The connection could not be made or was lost, or the peer closed it with a code other than
+            1000 and 1001.
+        StandardStreamError: Standard input or output failed. What was read before that has been sent, and its
+            answers printed.
+    """
+    try:
+        return _converse(channel, messages, wait, count)
+    except KeyboardInterrupt:
+        wait_for([channel.sink.close(status.NORMAL_CLOSURE)], timeout=_PATIENCE)
+        return 130
+
+
+def _converse(channel: WebSocketChannel, messages: Sequence[str], wait: float, count: int | None) -> int:
+    try:
+        source = messages or _lines(_input())
+        output = _Output(count)
+    except StandardStreamError:
+        channel.sink.close()
+        raise
+
+    # Connect, listen, send ...
+    channel.stream.subscribe(output.on_next, output.on_error, output.on_completed)
+    _first_of(channel.ready)
+    channel.ready.result()
+    sent = channel.sink.add_stream(reactivex.from_iterable(source, scheduler=NewThreadScheduler()))
+    _first_of(sent, output.ended)
+    if sent.done() and isinstance(sent.exception(), ChannelError):
+        _first_of(output.ended)  # its last messages, then why
+    _until_quiet(channel, output, wait)
+
+    # ... and close, which comes too late where the peer was first.
+    too_late = output.ended.done()
+    _first_of(channel.sink.close(status.NORMAL_CLOSURE))
+    enough = output.ended.result()
+    if sent.done() and isinstance(error := sent.exception(), StandardStreamError):
+        raise error
+    if too_late and not enough and channel.close_code not in _NORMAL:
+        assert channel.close_code is not None
+        reason = f": {channel.close_reason}" if channel.close_reason else ""
+        raise ChannelClosed(f"the server closed the connection with {status.describe(channel.close_code)}{reason}")
+    return 0
+
+
+class _Output:
+    """Standard output as the observer of a channel's messages.
+
+    What comes close together is gathered into one write: a thread writes as soon as it gets its turn, which is
+    at once when the channel's own thread has nothing more to hand over. Behind a reader who is slower than that,
+    it is the channel's thread that writes, and waits.
+    """
+
+    def __init__(self, count: int | None) -> None:
+        if sys.stdout is None:
+            raise StandardStreamError("standard output is closed; redirect it, to /dev/null if it does not matter")
+        self._descriptor = sys.stdout.fileno()
+        self._terminal = sys.stdout.isatty()
+        self._encoding = sys.stdout.encoding if self._terminal else "utf-8"
+        self.quiet_since = monotonic()
+        """When the last message came; `inf` while it is dealt with."""
+        self.ended: Future[bool] = Future()
+        """Done when everything is printed: whether that is because it was enough, and not because it was all."""
+        self._arrived = threading.Event()
+        self._lock = threading.Lock()
+        # Under the lock; so is the end.
+        self._missing = inf if count is None else count
+        self._unwritten: list[bytes] = []
+        self._size = 0
+        threading.Thread(target=self._write_what_arrives, name="rxecho standard output", daemon=True).start()
+
+    def on_next(self, message: str | bytes) -> None:
+        self.quiet_since = inf
+        text = message if isinstance(message, str) else message.hex()
+        if self._terminal:
+            text = printable(text)
+        line = f"{text}\n".encode(self._encoding, "backslashreplace")
+        with self._lock:
+            if not self.ended.done():
+                self._unwritten.append(line)
+                self._size += len(line)
+                self._missing -= 1
+                if not self._missing:
+                    self._end(True)
+                elif self._size >= GATHERED:
+                    self._write()
+                elif self._size == len(line):
+                    self._arrived.set()
+        self.quiet_since = monotonic()
+
+    def on_error(self, error: Exception) -> None:
+        with self._lock:
+            self._end(error)
+
+    def on_completed(self) -> None:
+        with self._lock:
+            self._end(False)
+
+    def _write_what_arrives(self) -> None:
+        while not self.ended.done():
+            self._arrived.wait()
+            self._arrived.clear()
+            with self._lock:
+                self._write()
+
+    # Below here: with the lock held.
+
+    def _end(self, how: bool | Exception) -> None:
+        self._write()
+        if self.ended.done():
+            return
+        if isinstance(how, Exception):
+            self.ended.set_exception(how)
+        else:
+            self.ended.set_result(how)
+        self._arrived.set()
+
+    def _write(self) -> None:
+        # Past sys.stdout's buffer, which the interpreter would try to write once more on its way out.
+        left = memoryview(b"".join(self._unwritten))
+        self._unwritten.clear()
+        self._size = 0
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except BrokenPipeError:
+            self._end(True)
+        except OSError as error:
+            problem = StandardStreamError(f"standard output cannot be written: {error.strerror}")
+            problem.__cause__ = error
+            self._end(problem)
+
+
+def _input() -> int:
+    if sys.stdin is None:
+        raise StandardStreamError("standard input is closed; redirect it, from /dev/null to send nothing")
+    return sys.stdin.fileno()
+
+
+def _lines(descriptor: int) -> Iterator[str]:
+    """The lines of a file without their line breaks, each as soon as it is there."""
+    # Not through sys.stdin: the interpreter cannot shut down while a thread waits inside it.
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        number = 0
+        while line := _read(file):
+            number += 1
+            if len(line) > LONGEST_LINE:
+                raise StandardStreamError(f"line {number} of standard input has more than {LONGEST_LINE:,} bytes")
+            try:
+                text = line.removesuffix(b"\r\n" if line.endswith(b"\r\n") else b"\n").decode()
+            except UnicodeDecodeError as error:
+                raise StandardStreamError(
+                    f"line {number} of standard input is not UTF-8, as a text message must be"
+                ) from error
+            yield text
+
+
+def _read(file: BinaryIO) -> bytes:
+    try:
+        return file.readline(LONGEST_LINE + 1)
+    except OSError as error:
+        raise StandardStreamError(f"standard input cannot be read: {error.strerror}") from error
+
+
+def _first_of(*futures: Future[Any]) -> None:
+    while not wait_for(futures, timeout=_SLICE, return_when=FIRST_COMPLETED).done:
+        pass
+
+
+def _until_quiet(channel: WebSocketChannel, output: _Output, wait: float) -> None:
+    """Wait until everything has left and then, for `wait` seconds, nothing came, or until the output ended."""
+    since = monotonic()
+    while not output.ended.done():
+        if channel.sink.buffered_amount:
+            since = monotonic()
+        left = max(since, output.quiet_since) + wait - monotonic()
+        if left <= 0:
+            return
+        wait_for([output.ended], timeout=min(left, _SLICE))
