@@ -6,8 +6,10 @@ Joins `connection`, which moves frames, `streams`, where they come out, and `sin
 from __future__ import annotations
 
 import ssl as tls
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from inspect import signature
+from math import inf
 from types import TracebackType
 from typing import Any, Never, Self
 
@@ -90,27 +92,47 @@ class WebSocketChannel:
             ValueError: The URL, or an option, cannot be right. Whatever else goes wrong ends the stream.
             TypeError: A header or a subprotocol is not a `str`.
         """
-        endpoint = Endpoint.parse(url, protocols=protocols, headers=headers, origin=origin, ssl=ssl, proxy=proxy)
-        seconds = {
-            "connect_timeout": connect_timeout,
-            "close_timeout": close_timeout,
-            "ping_interval": ping_interval,
-            "ping_timeout": ping_timeout,
-        }
-        for name, value in seconds.items():
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is a number of seconds above 0, not {value!r}")
-        if max_message_size < 1:
-            raise ValueError(f"max_message_size is a number of bytes above 0, not {max_message_size!r}")
-        connection = Connection(
-            endpoint,
+        connect = cls._prepare(
+            url,
+            protocols=protocols,
+            headers=headers,
+            origin=origin,
+            ssl=ssl,
+            proxy=proxy,
             connect_timeout=connect_timeout,
             close_timeout=close_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             max_message_size=max_message_size,
         )
-        return cls(connection, max_message_size)
+        return connect()
+
+    @classmethod
+    def _prepare(
+        cls,
+        url: str,
+        *,
+        connect_timeout: float,
+        close_timeout: float,
+        ping_interval: float | None,
+        ping_timeout: float | None,
+        max_message_size: int,
+        **handshake: Any,
+    ) -> Callable[[], Self]:
+        """Judge the URL and the options, once for any number of channels."""
+        endpoint = Endpoint.parse(url, **handshake)
+        seconds = {
+            "connect_timeout": connect_timeout,
+            "close_timeout": close_timeout,
+            "ping_interval": inf if ping_interval is None else ping_interval,
+            "ping_timeout": inf if ping_timeout is None else ping_timeout,
+        }
+        for name, value in seconds.items():
+            if not value > 0:
+                raise ValueError(f"{name} is a number of seconds above 0, not {value!r}")
+        if max_message_size < 1:
+            raise ValueError(f"max_message_size is a number of bytes above 0, not {max_message_size!r}")
+        return lambda: cls(Connection(endpoint, **seconds, max_message_size=max_message_size), max_message_size)
 
     @property
     def stream(self) -> Observable[Message]:
@@ -196,6 +218,7 @@ class WebSocketChannel:
         self._stream.end(error)
         self._states.end(None)
         self._end.end(error)
+        self._sink._end()
 
 
 def open_channel(url: str, **options: Any) -> Observable[WebSocketChannel]:
@@ -211,20 +234,29 @@ def open_channel(url: str, **options: Any) -> Observable[WebSocketChannel]:
 
     Raises:
         ValueError: The URL, or an option, cannot be right.
+        TypeError: There is no such option, or it is of a wrong type.
 
     >>> open_channel(server.url).pipe(
+    ...     operators.do_action(lambda channel: channel.sink.add("Hello!")),
     ...     operators.flat_map(lambda channel: channel.stream),
     ...     operators.retry(3),
-    ... )
+    ...     operators.first(),
+    ... ).run()
+    'Hello!'
     """
-    Endpoint.parse(url)
+    arguments = signature(WebSocketChannel.connect).bind(url, **options)
+    arguments.apply_defaults()
+    connect = WebSocketChannel._prepare(**arguments.arguments)
 
     def subscribe(
         observer: abc.ObserverBase[WebSocketChannel], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        channel = WebSocketChannel.connect(url, **options)
+        channel = connect()
+        # The channel may be past OPEN already when we begin to look.
         opened = channel.states.pipe(
-            operators.filter(lambda state: state is ChannelState.OPEN),
+            operators.skip_while(lambda state: state is ChannelState.CONNECTING),
+            operators.take(1),
+            operators.filter(lambda _: channel.ready.exception() is None),
             operators.map(lambda _: channel),
         )
         ended: Observable[Any] = channel._end

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -44,6 +45,9 @@ HIGH_WATER: Final = 4 * 2**20
 
 STALL: Final = 64 * 2**20
 """Payload bytes waiting to be sent beyond which nothing is read until the peer drains them."""
+
+ROOM_TIMEOUT: Final = 0.1
+"""Seconds that `send` leaves it to the connection's own thread to make room, before it tries by itself."""
 
 LINGER: Final = 1.0
 """Seconds that are left to the peer to close TCP, after the last frame was exchanged."""
@@ -184,8 +188,9 @@ class Connection:
         self._flushed_at = 0.0
         # The socket takes nothing more for now.
         self._is_blocked = False
-        # The socket takes nothing more for ever; there may still be something to read.
+        # Nothing more can be written, ever; there may still be something to read.
         self._is_broken = False
+        self._is_flushing = False
         self._transitions: deque[ChannelState] = deque()
         self._is_closed_by_us = False
         self._is_given_up = False
@@ -235,7 +240,8 @@ class Connection:
         frame = encode(opcode, payload)
         own = self.is_on_own_thread
         with self._lock:
-            if not own:
+            # A signal handler that interrupted a write must not wait for what that would write.
+            if not own and not self._is_flushing:
                 self._wait_for_room()
             self._demand_sendable()
             self._outgoing.append((frame, len(payload)))
@@ -290,9 +296,14 @@ class Connection:
         while self.buffered_amount > HIGH_WATER and self._is_sendable:
             self._waiting_for_room += 1
             try:
-                self._room.wait()
+                has_changed = self._room.wait(ROOM_TIMEOUT)
             finally:
                 self._waiting_for_room -= 1
+            if not has_changed:
+                # The connection's own thread may be busy in a subscriber, or wait there for room in another
+                # channel, whose thread waits here. Then nobody but us is left to write.
+                self._is_blocked = False
+                self._flush()
 
     def _tell_of_room(self) -> None:
         if self._waiting_for_room:
@@ -323,27 +334,54 @@ class Connection:
 
     def _begin_closing(self, frame: bytes) -> None:
         self._move_to(ChannelState.CLOSING)
-        self._outgoing.append((frame, 0))
+        if self._is_broken:
+            self._close_by = monotonic() + LINGER
+            return
         self._close_by = monotonic() + self._close_timeout
+        self._outgoing.append((frame, 0))
         self._flush()
 
     def _flush(self) -> None:
         """Write what is queued, as far as the socket takes it."""
-        if self._is_blocked or self._sock is None:
+        # A signal handler may come here in the middle of a write, which will see to what it has queued.
+        if self._is_blocked or self._is_broken or self._is_flushing or self._sock is None:
             return
-        outgoing = self._outgoing
+        try:
+            self._is_flushing = True
+            has_written = self._write(self._sock)
+        except OSError:
+            self._break()
+            return
+        except BaseException:
+            # A signal handler raised, and nobody knows how much was written. Nothing may follow half a frame.
+            self._break()
+            raise
+        finally:
+            self._is_flushing = False
         self._gathered = 0
+        if has_written:
+            self._flushed_at = monotonic()
+            # A peer that drains is alive.
+            if self._is_blocked:
+                self._silence = 0.0
+            if self.state is ChannelState.CLOSING and not self._is_over:
+                self._close_by = self._flushed_at + self._close_timeout
+        if self.buffered_amount <= HIGH_WATER:
+            self._tell_of_room()
+        if self._is_blocked and not self.is_on_own_thread:
+            self._waker.wake()
+
+    def _write(self, sock: socket.socket) -> bool:
+        """Write until nothing is left, or the socket is blocked; true when it took anything at all."""
+        outgoing = self._outgoing
         has_written = False
         while outgoing:
             data, size = self._gather()
             attempt = data if len(data) <= LARGEST_WRITE else memoryview(data)[:LARGEST_WRITE]
             try:
-                written = self._sock.send(attempt)
+                written = sock.send(attempt)
             except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 written = 0
-            except OSError:
-                self._break()
-                return
             has_written = has_written or written > 0
             self.buffered_amount -= size
             if written < len(data):
@@ -354,17 +392,7 @@ class Connection:
             if written < len(attempt):
                 self._is_blocked = True
                 break
-        self._flushed_at = monotonic()
-        if has_written:
-            # A peer that drains is alive.
-            if self._is_blocked:
-                self._silence = 0.0
-            if self.state is ChannelState.CLOSING and not self._is_over:
-                self._close_by = self._flushed_at + self._close_timeout
-        if self.buffered_amount <= HIGH_WATER:
-            self._tell_of_room()
-        if self._is_blocked and not self.is_on_own_thread:
-            self._waker.wake()
+        return has_written
 
     def _gather(self) -> tuple[bytes | memoryview, int]:
         """Take the next pieces off the queue as one, with the payload bytes in it."""
@@ -382,7 +410,7 @@ class Connection:
         return b"".join(pieces), size
 
     def _break(self) -> None:
-        """The peer takes nothing more. What it said before that is still to be read, and then that it is gone."""
+        """Write nothing more. What the peer said before is still to be read, and then that it is gone."""
         self._is_broken = True
         self._outgoing.clear()
         self.buffered_amount = 0
@@ -416,7 +444,6 @@ class Connection:
         """Read and hand over until the end; return what went wrong."""
         self.protocol = opened.protocol
         sock = opened.sock
-        pending = sock.pending if isinstance(sock, ssl.SSLSocket) else lambda: 0
         with self._lock:
             self._sock = sock
             self._is_tls = isinstance(sock, ssl.SSLSocket)
@@ -442,22 +469,24 @@ class Connection:
                 arrived = None
 
             now = monotonic()
-            if now >= self._close_by:
-                return self._outcome("the peer takes nothing more" if self._is_broken else "the peer did not close it")
-            timeout = min(self._close_by - now, self._keep_alive(now))
-            has_pending = arrived is None and pending() > 0
-            readable, writable = readiness.wait(
-                fd, arrived is None, self._is_blocked, 0 if has_pending else None if timeout == inf else timeout
-            )
-            if self._is_awaiting_pong and not self._is_paused:
+            is_paused = self._is_paused
+            timeout = max(0.0, min(self._close_by - now, self._keep_alive(now)))
+            is_ahead = arrived is None and self._is_tls and self._is_ahead(sock)
+            readable, writable = readiness.wait(fd, arrived is None, self._is_blocked, 0 if is_ahead else timeout)
+            if self._is_awaiting_pong and not is_paused:
                 self._silence += monotonic() - now
-                if self._silence >= self._ping_timeout and not readable:
-                    return self._outcome(f"the peer did not answer a ping for {self._ping_timeout:g} s")
             if writable or (readable and self._is_blocked and self._is_tls):
                 with self._lock:
                     self._is_blocked = False
                     self._flush()
-            if readable or has_pending:
+            readable = readable or is_ahead
+            # What a peer said before it was gone is read, however late we come to it.
+            is_leftover = readable and self._is_broken and self.state is ChannelState.OPEN
+            if now >= self._close_by and not is_leftover:
+                return self._outcome("the peer takes nothing more" if self._is_broken else "the peer did not close it")
+            if self._is_awaiting_pong and not (readable or is_paused) and self._silence >= self._ping_timeout:
+                return self._outcome(f"the peer did not answer a ping for {self._ping_timeout:g} s")
+            if readable:
                 try:
                     data = self._receive(sock, min(max(READ_SIZE, reader.missing), LARGEST_READ))
                 except OSError as error:
@@ -466,6 +495,12 @@ class Connection:
                     return self._outcome("the peer went away without a close frame")
                 if data and not self._is_over:
                     arrived = reader.read(data)
+
+    def _is_ahead(self, sock: socket.socket) -> bool:
+        """Whether TLS has received more than was read of it: of that, the socket does not tell."""
+        assert isinstance(sock, ssl.SSLSocket)
+        with self._lock:
+            return sock.pending() > 0
 
     def _receive(self, sock: socket.socket, size: int) -> bytes | None:
         """What has arrived; empty at the end, `None` when there is nothing yet."""
@@ -492,6 +527,9 @@ class Connection:
                     self._on_control(event)
                 elif self.state is ChannelState.OPEN:
                     on_message(event)  # type: ignore[arg-type]
+                if self._outgoing and not self._is_blocked and not self._is_worth_gathering:
+                    with self._lock:
+                        self._flush()
                 if (self._is_paused or self.buffered_amount > STALL) and self._is_held:
                     return False
         except (ProtocolError, InvalidPayload, MessageTooBig) as error:
@@ -619,6 +657,9 @@ _FAILURES: Final = {
 
 def report(error: BaseException) -> None:
     """Tell of an error that has nobody to be raised to, as threads do."""
-    threading.excepthook(
-        threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
-    )
+    try:
+        threading.excepthook(
+            threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+        )
+    except BaseException as fault:  # noqa: BLE001 - a hook that fails must not end the connection, too
+        sys.excepthook(type(fault), fault, fault.__traceback__)

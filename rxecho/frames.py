@@ -182,7 +182,10 @@ class FrameReader:
             _, consumed = utf_8_decode(text, "strict", False)
         except UnicodeDecodeError as error:
             raise _not_utf8(error) from error
-        self._half_character = text[consumed:]
+        self._half_character = half = text[consumed:]
+        if half[:1] == b"\xed" and half[1:] >= b"\xa0":
+            # The first two bytes of a surrogate, which the decoder takes for the beginning of something.
+            raise InvalidPayload("a text message is not UTF-8 (surrogate)")
 
     def _complete(self) -> Message:
         payload, self._payload = self._payload, bytearray()

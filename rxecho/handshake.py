@@ -92,22 +92,23 @@ class Endpoint:
         proxy: str | None = None,
     ) -> Endpoint:
         """Read a `ws://` or `wss://` URL (RFC 6455, section 3) and the options that go with it."""
+        shown = _without_password(url)
         # urlsplit drops tabs and line breaks instead of refusing them.
         if re.search(r"[\x00-\x20\x7f]", url):
-            raise ValueError(f"{url!r} has a space or a control character in it: write it as %20 or the like")
+            raise ValueError(f"{shown!r} has a space or a control character in it: write it as %20 or the like")
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise ValueError(f"{url!r} is not a URL: {error}") from error
+            raise ValueError(f"{shown!r} is not a URL: {error}") from error
         if parts.scheme not in ("ws", "wss"):
-            raise ValueError(f"{url!r} is not a WebSocket URL: it must begin with ws:// or wss://")
+            raise ValueError(f"{shown!r} is not a WebSocket URL: it must begin with ws:// or wss://")
         if "#" in url:
-            raise ValueError(f"{url!r} has a fragment, which a WebSocket URL may not have: write # as %23")
+            raise ValueError(f"{shown!r} has a fragment, which a WebSocket URL may not have: write # as %23")
         if not parts.hostname:
-            raise ValueError(f"{url!r} names no host")
+            raise ValueError(f"{shown!r} names no host")
         if port == 0:
-            raise ValueError(f"{url!r} names port 0, where nobody can listen")
+            raise ValueError(f"{shown!r} names port 0, where nobody can listen")
         secure = parts.scheme == "wss"
         # Everything after the authority, exactly as written; what is not ASCII goes out as a browser sends it.
         target = quote(url.split("//", 1)[1].removeprefix(parts.netloc), safe=_ASCII_IN_TARGET)
@@ -116,7 +117,7 @@ class Endpoint:
         try:
             host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
         except UnicodeError as error:
-            raise ValueError(f"{url!r} names a host that cannot exist: {error}") from error
+            raise ValueError(f"{shown!r} names a host that cannot exist: {error}") from error
 
         fields = list(_header_fields(headers))
         if origin is not None:
@@ -137,7 +138,7 @@ class Endpoint:
         if proxy:
             _parse_proxy(proxy)
         return cls(
-            url=_without_password(url, parts.netloc),
+            url=shown,
             host=host,
             port=port or (443 if secure else 80),
             secure=secure,
@@ -154,24 +155,21 @@ class Endpoint:
     @property
     def is_loopback(self) -> bool:
         """Whether the server is on this machine, where no proxy could reach it."""
-        if self.host == "localhost" or self.host.endswith(".localhost"):
+        if f".{self.host}".removesuffix(".").endswith(".localhost"):
             return True
         try:
-            return ipaddress.ip_address(self.host).is_loopback
+            address = ipaddress.ip_address(self.host)
         except ValueError:
             return False
+        # Before Python 3.13 an IPv4 address written as an IPv6 one was never a loopback address.
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 _ASCII_IN_TARGET: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
-def _without_password(url: str, netloc: str) -> str:
-    userinfo, at, host = netloc.rpartition("@")
-    if not at:
-        return url
-    user = userinfo.split(":", 1)[0]
-    shown = f"{user}:***@{host}" if ":" in userinfo else netloc
-    return url.replace(netloc, shown, 1)
+def _without_password(url: str) -> str:
+    return re.sub(r"^((?:[^/]*//)?[^/?#:@]*):[^/?#]*@", r"\1:***@", url)
 
 
 def _header_fields(
@@ -199,7 +197,9 @@ def _subprotocols(protocols: Iterable[str]) -> tuple[str, ...]:
         raise TypeError(f"protocols is a list of names, not one str: pass [{protocols!r}]")
     chosen = tuple(protocols)
     for name in chosen:
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        if not isinstance(name, str):
+            raise TypeError(f"a subprotocol is a str, not {name!r}")
+        if not _TOKEN.fullmatch(name):
             raise ValueError(
                 f"{name!r} is not a subprotocol: it must be one word of letters, digits and !#$%&'*+-.^_`|~"
             )
@@ -209,13 +209,14 @@ def _subprotocols(protocols: Iterable[str]) -> tuple[str, ...]:
 
 
 def _parse_proxy(proxy: str) -> tuple[str, int, tuple[str, str] | None]:
+    shown = _without_password(proxy)
     try:
         parts = urlsplit(proxy)
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"the proxy {proxy!r} is not a URL: {error}") from error
+        raise ValueError(f"the proxy {shown!r} is not a URL: {error}") from error
     if parts.scheme != "http" or not parts.hostname:
-        raise ValueError(f"the proxy {proxy!r} is not an http:// URL, such as http://proxy.example:3128")
+        raise ValueError(f"the proxy {shown!r} is not an http:// URL, such as http://proxy.example:3128")
     auth = None
     if parts.username is not None:
         auth = unquote(parts.username), unquote(parts.password or "")
@@ -287,7 +288,7 @@ def open_connection(endpoint: Endpoint, *, timeout: float, waker: Waker, given_u
         ) from error
     except ConnectionRefusedError as error:
         raise ConnectError(
-            f"Could not connect to {url}: nobody listens there (connection refused). "
+            f"Could not connect to {url}: {opening.step} was refused, since nobody listens there. "
             "Check the host and the port, and that the server is running."
         ) from error
     except (OSError, WebSocketException, ValueError) as error:
@@ -326,13 +327,14 @@ class _Opening:
 
     def run(self, endpoint: Endpoint) -> Opened:
         addresses, is_proxy, proxy_auth = self._look_up(endpoint)
-        self.step = "the TCP connection"
+        self.step = "the TCP connection to the proxy" if is_proxy else "the TCP connection"
         sock = self._connect(addresses)
         if is_proxy:
             self.step = "the proxy's answer"
             _tunnel(self.as_socket, endpoint.bracketed_host, endpoint.port, proxy_auth)
             if self._ahead:
                 raise WebSocketProxyException("it sent more than its answer")
+            self._head_size, self._first_line = 0, b""
         if endpoint.secure:
             self.step = "the TLS handshake"
             sock = self._wrap_tls(sock, endpoint)
@@ -355,8 +357,8 @@ class _Opening:
                 answer.set_exception(error)
             self._waker.wake()
 
-        if endpoint.is_loopback and not endpoint.proxy:
-            look_up()
+        if endpoint.is_loopback and not endpoint.host.endswith((".", ".localhost")) and not endpoint.proxy:
+            look_up()  # for these nobody is asked, and so nobody keeps us waiting
         else:
             # Nothing can interrupt the system's resolver. This thread can be left behind: it ends as soon as
             # the resolver answers, and nobody listens.
@@ -394,6 +396,8 @@ class _Opening:
     def _wrap_tls(self, sock: socket.socket, endpoint: Endpoint) -> socket.socket:
         context = endpoint.ssl or ssl.create_default_context()
         options = {"context": context, "do_handshake_on_connect": False}
+        # Raises where the peer has gone already: in Python 3.11 `wrap_socket` would lose the descriptor then.
+        sock.getpeername()
         self._sock = tls = _ssl_socket(sock, options, endpoint.host)
         while True:
             try:

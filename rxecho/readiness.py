@@ -10,8 +10,12 @@ import select
 import socket
 from contextlib import suppress
 from math import ceil
+from typing import Final
 
 __all__ = ["Readiness", "Waker"]
+
+LONGEST_WAIT: Final = 86_400.0
+"""Seconds after which a wait returns in any case: `poll` takes no more than 2**31 ms, and no infinity."""
 
 
 class Waker:
@@ -36,9 +40,11 @@ class Waker:
 
     def drain(self) -> None:
         """Be ready to wake again."""
-        self._is_set = False
+        # In this order: a `wake` in between adds nothing, and its caller's news is seen by whoever drained. The
+        # other way round, its byte would be swallowed, and every later `wake` would believe that one is waiting.
         with suppress(BlockingIOError):
             self._receiver.recv(64)
+        self._is_set = False
 
     def close(self) -> None:
         """Release both ends."""
@@ -56,7 +62,7 @@ class _Poll:
         self._poll.register(self._waker_fd, select.POLLIN)
         self._watched = (-1, 0)
 
-    def wait(self, fd: int, read: bool, write: bool, timeout: float | None) -> tuple[bool, bool]:
+    def wait(self, fd: int, read: bool, write: bool, timeout: float) -> tuple[bool, bool]:
         """Wait until `fd` can be read or written as asked, the waker was woken, or `timeout` seconds passed.
 
         An error or a hang-up counts as both: reading or writing will tell what it is. When neither is asked for,
@@ -69,7 +75,7 @@ class _Poll:
         if (fd, events) != self._watched:
             self._watch(fd, events)
         readable = writable = False
-        for ready_fd, ready in self._poll.poll(None if timeout is None else ceil(timeout * 1000)):
+        for ready_fd, ready in self._poll.poll(ceil(min(timeout, LONGEST_WAIT) * 1000)):
             if ready_fd == self._waker_fd:
                 self._waker.drain()
             else:
@@ -92,12 +98,12 @@ class _Select:
     def __init__(self, waker: Waker) -> None:
         self._waker = waker
 
-    def wait(self, fd: int, read: bool, write: bool, timeout: float | None) -> tuple[bool, bool]:
+    def wait(self, fd: int, read: bool, write: bool, timeout: float) -> tuple[bool, bool]:
         """As `_Poll.wait`."""
         readers = [self._waker.fileno()] + [fd] * read
         writers = [fd] * write
         # Windows reports a refused connection as an exceptional condition only.
-        readable, writable, broken = select.select(readers, writers, writers, timeout)
+        readable, writable, broken = select.select(readers, writers, writers, min(timeout, LONGEST_WAIT))
         if self._waker.fileno() in readable:
             self._waker.drain()
         return fd in readable, bool(writable or broken)

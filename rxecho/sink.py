@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from reactivex import Observable, Observer
 from reactivex.disposable import SingleAssignmentDisposable
 
-from rxecho.connection import ChannelFuture, Connection
+from rxecho.connection import ChannelFuture, Connection, report
 from rxecho.errors import ChannelClosed
 from rxecho.frames import Message, Opcode
 from rxecho.status import CloseCode
@@ -33,10 +33,10 @@ class WebSocketSink(Observer[Message]):
         super().__init__()
         self._connection = connection
         self._lock = threading.Lock()
-        # Both under the lock.
+        # All under the lock.
         self._dropped = 0
         self._feeds: set[_Feed] = set()
-        connection.done.add_done_callback(self._end_feeds)
+        self._has_ended = False
 
     def add(self, message: str | bytes | bytearray | memoryview) -> None:
         """Send a message: `str` as text, anything else as binary. Dart's `sink.add`.
@@ -73,8 +73,9 @@ class WebSocketSink(Observer[Message]):
         feed = _Feed(self, ChannelFuture(self._connection))
         with self._lock:
             self._feeds.add(feed)
-        if self._connection.done.done():
-            self._end_feeds()
+            has_ended = self._has_ended
+        if has_ended:
+            self._end()
         else:
             feed.subscribe_to(observable)
         return feed.sent
@@ -128,8 +129,10 @@ class WebSocketSink(Observer[Message]):
         """Messages that came to `on_next` after the channel was closed."""
         return self._dropped
 
-    def _end_feeds(self, _: object = None) -> None:
+    def _end(self) -> None:
+        """The channel is closed: no observable feeds it any more."""
         with self._lock:
+            self._has_ended = True
             feeds = list(self._feeds)
         for feed in feeds:
             feed.end(ChannelClosed(f"The channel to {self._connection.url} closed before the stream had ended."))
@@ -137,6 +140,10 @@ class WebSocketSink(Observer[Message]):
     def _forget(self, feed: _Feed) -> None:
         with self._lock:
             self._feeds.discard(feed)
+
+
+class _Stop(BaseException):
+    """Raised through a source that has to stop. No `Exception`, lest an operator such as `retry` resumes it."""
 
 
 class _Feed:
@@ -153,7 +160,9 @@ class _Feed:
         self._subscriber = threading.get_ident()
         try:
             self._subscription.disposable = observable.subscribe(self._on_next, self.end, self.end)
-        except Exception as error:  # noqa: BLE001 - the future carries it, also when it is the _Stop below
+        except _Stop:
+            pass
+        except Exception as error:  # noqa: BLE001 - the future carries it
             self.end(error)
         finally:
             self._subscriber = None
@@ -166,12 +175,15 @@ class _Feed:
             # A source that emits everything inside `subscribe` cannot be disposed of yet. This stops it, even
             # when it is endless.
             if self._subscriber == threading.get_ident():
-                raise
+                raise _Stop from error
 
     def end(self, error: Exception | None = None) -> None:
         self._sink._forget(self)
+        try:
+            self._subscription.dispose()
+        except Exception as fault:  # noqa: BLE001 - the source's own: the other feeds have to end all the same
+            report(fault)
         if error is None:
             self.sent.succeed(None)
         else:
             self.sent.fail(error)
-        self._subscription.dispose()

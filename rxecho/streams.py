@@ -90,9 +90,9 @@ def _isolate(call: Callable[..., None], *args: object) -> bool:
     """Call a subscriber; false when it raised."""
     try:
         call(*args)
-    except KeyboardInterrupt:  # on the main thread, inside `subscribe`: it is meant for whoever runs the program
-        raise
-    except BaseException as error:  # noqa: BLE001 - as in Multicast.on_next
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # Ctrl+C inside `subscribe` is meant for whoever runs the program
         report(error)
         return False
     return True
@@ -198,11 +198,13 @@ class StateStream(Multicast[ChannelState]):
         super().on_next(value)
 
     def _subscribe_core(
-        self, observer: abc.ObserverBase[ChannelState], scheduler: abc.SchedulerBase | None = None
+        self,
+        observer: abc.ObserverBase[ChannelState],
+        scheduler: abc.SchedulerBase | None = None,  # noqa: ARG002 - as in Multicast
     ) -> abc.DisposableBase:
         newest = self._connection.state
         news = [newest]
-        while True:
+        while news:
             for state in news:
                 newest = state
                 if not _isolate(observer.on_next, state):
@@ -211,8 +213,10 @@ class StateStream(Multicast[ChannelState]):
             # channel's thread take over, or the two would overlap.
             with self._lock:
                 news = [state for state in self._announced if state > newest]
-                if not news:
-                    return super()._subscribe_core(_only_news(observer, newest), scheduler)
+                if not news and not self._has_ended:
+                    return self._add(_only_news(observer, newest))
+        self._tell_end(observer)
+        return Disposable()
 
 
 def _only_news(observer: abc.ObserverBase[ChannelState], newest: ChannelState) -> Observer[ChannelState]:

@@ -39,7 +39,14 @@ def test_the_public_classes_have_examples() -> None:
     finder = doctest.DocTestFinder()
     without = [
         name
-        for name in ("WebSocketChannel", "WebSocketSink", "StreamBuilder", "AsyncSnapshot", "EchoServer", "open_channel")
+        for name in (
+            "WebSocketChannel",
+            "WebSocketSink",
+            "StreamBuilder",
+            "AsyncSnapshot",
+            "EchoServer",
+            "open_channel",
+        )
         if not any(test.examples for test in finder.find(getattr(rxecho, name), name))
     ]
     assert without == []

@@ -24,7 +24,12 @@ def test_the_program_in_readme_shows_what_the_server_echoed(tmp_path: Path) -> N
 def test_the_program_in_readme_has_at_most_30_lines_and_all_four_steps() -> None:
     (program,) = PROGRAMS
     assert len(program.splitlines()) <= 30
-    assert re.findall(r"# (connect|listen|send|close)$", program, re.MULTILINE) == ["connect", "listen", "send", "close"]
+    assert re.findall(r"# (connect|listen|send|close)$", program, re.MULTILINE) == [
+        "connect",
+        "listen",
+        "send",
+        "close",
+    ]
 
 
 def test_readme_gives_the_two_commands_that_do_all_the_set_up() -> None:

@@ -1,0 +1,238 @@
+"""The console: the recipe connect, listen, send, close, between a keyboard and a screen.
+
+Here a message's way can be seen whole: key → text field → `Subject` → sink, and stream → `StreamBuilder` →
+screen. What each of them does is said in its own module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from errno import EIO
+from typing import TYPE_CHECKING, Any
+
+from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.keys import Keys
+from reactivex import operators as ops
+from reactivex.disposable import CompositeDisposable
+from reactivex.scheduler import EventLoopScheduler
+from reactivex.subject import Subject
+from rich.console import Console
+from rich.text import Text
+
+from rxecho.builder import StreamBuilder
+from rxecho.connection import ChannelState
+from rxecho.console.keyboard import keyboard
+from rxecho.console.panel import Latest
+from rxecho.console.screen import Screen
+from rxecho.console.textfield import TextField, press
+from rxecho.errors import ChannelClosed, ChannelError
+from rxecho.printable import printable
+from rxecho.status import ABNORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED, NORMAL_CLOSURE, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reactivex import Observable, abc
+
+    from rxecho.channel import WebSocketChannel
+
+__all__ = ["run"]
+
+PING_EVERY = 5.0
+"""Seconds from one round trip to the next ping."""
+PATIENCE = 1.0
+"""Seconds that the last lines have to get past a peer that is slow to read, before it is closed anyway."""
+
+
+def run(channel: WebSocketChannel, *, url: str, verified: bool = True, console: Console | None = None) -> int:
+    """Talk over a channel in the terminal until either side closes it, and say in one line how it ended.
+
+    Whatever happens, the terminal is given back as it was, and the channel is closed.
+
+    Args:
+        channel: Open, or still connecting.
+        url: What the status line shows; a password in it is hidden.
+        verified: `False` where TLS takes any certificate; the status line says so.
+        console: Where to draw; standard output unless given.
+
+    Returns:
+        The exit status: 0, or 128 and its number after a signal; a terminal that has gone away is a `SIGHUP`.
+
+    Raises:
+        ChannelError: The channel could not be opened, or failed, or the peer closed it with a code that means
+            something went wrong.
+        OSError: The terminal cannot be used.
+    """
+    console = console or Console()
+    conversation = _Conversation(channel)
+    try:
+        ending = asyncio.run(conversation.hold(console, url, verified))
+    except ChannelError:
+        raise
+    except OSError as error:
+        if error.errno != EIO:
+            raise
+        # The terminal has hung up. What is still buffered for it shall not fail when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
+        return 128 + (conversation.signal or _SIGHUP)
+    finally:
+        channel.sink.close(NORMAL_CLOSURE)
+    console.print(Text(printable(ending)))
+    return conversation.signal and 128 + conversation.signal
+
+
+class _Conversation:
+    """From connecting to the end. The channel calls it on its own thread, all the rest is on the loop's."""
+
+    def __init__(self, channel: WebSocketChannel) -> None:
+        self.signal = 0
+        """The number of the signal that ended it, if one did."""
+        self._channel = channel
+        self._is_leaving = False
+
+    async def hold(self, console: Console, url: str, verified: bool) -> str:
+        """Return how it ended, in one line, or raise what ended it."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._on_fault)
+        self._over: asyncio.Future[str] = self._loop.create_future()
+        self._screen = Screen(console, url=url, verified=verified)
+        keys: Subject[KeyPress] = Subject()
+        self._obey_signals(keys)
+        with keyboard(output=console.file).subscribe(keys), self._screen, self._send(keys), self._listen():
+            return await self._until_over()
+
+    def _send(self, keys: Observable[KeyPress]) -> abc.DisposableBase:
+        """Key → text field → `Subject` of lines → sink."""
+        fields: Observable[TextField] = keys.pipe(ops.scan(press, TextField()), ops.share())
+        lines: Subject[str] = Subject()
+        # The sink makes whoever is faster than the peer wait, which must not be this thread.
+        writer = EventLoopScheduler(exit_if_empty=True)
+        return CompositeDisposable(
+            lines.subscribe(self._screen.transcript.note_sent, on_completed=self._leave),
+            lines.pipe(ops.observe_on(writer)).subscribe(self._channel.sink),  # its end closes with 1000
+            fields.subscribe(self._show_field),
+            fields.pipe(ops.take_while(_goes_on), ops.filter(_sends), ops.map(_submitted)).subscribe(lines),
+            fields.pipe(ops.filter(_is_done), ops.skip(1)).subscribe(self._leave_at_once),
+        )
+
+    def _listen(self) -> abc.DisposableBase:
+        """Stream → `StreamBuilder`, and → transcript."""
+        # What came before is for the first subscriber; here it is for both. The second has it drawn.
+        messages = self._channel.stream.pipe(ops.publish())
+        self._screen.panel.latest = latest = StreamBuilder(messages, Latest)
+        return CompositeDisposable(
+            latest,
+            messages.subscribe(self._screen.transcript.note_received, self._on_error, self._on_completed),
+            self._channel.states.subscribe(self._show_state),
+            messages.connect(),
+        )
+
+    async def _until_over(self) -> str:
+        animation = asyncio.create_task(self._screen.animate())
+        round_trips = asyncio.create_task(self._measure_round_trips())
+        try:
+            ends: list[asyncio.Future[Any]] = [self._over, animation]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if animation.done():
+                await animation
+            self._screen.draw()  # what came before the end
+            return await self._over
+        finally:
+            animation.cancel()
+            round_trips.cancel()
+
+    async def _measure_round_trips(self) -> None:
+        with suppress(ChannelError):  # it never opened, or has closed
+            await asyncio.wrap_future(self._channel.ready)
+            while True:
+                self._screen.panel.round_trip = await asyncio.wrap_future(self._channel.ping())
+                self._screen.changed()
+                await asyncio.sleep(PING_EVERY)
+
+    def _show_field(self, field: TextField) -> None:
+        self._screen.panel.field = field
+        self._screen.changed()
+
+    def _show_state(self, state: ChannelState) -> None:
+        self._screen.panel.state = state
+        self._screen.changed()
+
+    def _leave(self) -> None:
+        """The user wants no more; the channel closes when the last line is on its way."""
+        self._is_leaving = True
+        if self._channel.state is ChannelState.CONNECTING:
+            self._end("Closed before it was open")
+        self._show_state(ChannelState.CLOSING)
+        self._loop.call_later(PATIENCE, self._channel.sink.close, NORMAL_CLOSURE)
+
+    def _leave_at_once(self, _: TextField) -> None:
+        self._end("Closed without waiting for an answer")
+
+    def _on_completed(self) -> None:
+        code, reason = self._channel.close_code, self._channel.close_reason
+        assert code is not None
+        closed = describe(code) + (f": {reason}" if reason else "")
+        if self._is_leaving and code == ABNORMAL_CLOSURE:
+            self._soon(self._end, "Closed: the peer did not answer")
+        elif self._is_leaving or code in _NORMAL:
+            self._soon(self._end, f"Closed: {closed}")
+        else:
+            self._on_error(ChannelClosed(f"the server closed the connection with {closed}"))
+
+    def _on_error(self, error: Exception) -> None:
+        self._soon(self._fail, error)
+
+    def _on_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Something on the loop raised, which is our own mistake: end with it, rather than print it over the panel."""
+        self._fail(context.get("exception") or RuntimeError(context["message"]))
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self.signal = number
+        self._end(f"Ended by {number.name}")
+
+    def _obey_signals(self, keys: Subject[KeyPress]) -> None:
+        """As far as this system has them; where it has no SIGWINCH, a resize shows in the next drawing."""
+        for name, obey in {
+            "SIGINT": lambda: keys.on_next(KeyPress(Keys.ControlC)),
+            "SIGTERM": lambda: self._on_signal(signal.SIGTERM),
+            "SIGHUP": lambda: self._on_signal(signal.SIGHUP),
+            "SIGWINCH": self._screen.changed,
+        }.items():
+            with suppress(AttributeError, NotImplementedError):
+                self._loop.add_signal_handler(getattr(signal, name), obey)
+
+    def _end(self, how: str) -> None:
+        if not self._over.done():
+            self._over.set_result(how)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._over.done():
+            self._over.set_exception(error)
+
+    def _soon(self, act: Callable[..., None], *args: Any) -> None:
+        """From the channel's thread to the loop's, unless that has ended."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(act, *args)
+
+
+def _sends(field: TextField) -> bool:
+    return bool(field.submitted)
+
+
+def _submitted(field: TextField) -> str:
+    return field.submitted
+
+
+def _is_done(field: TextField) -> bool:
+    return field.done
+
+
+def _goes_on(field: TextField) -> bool:
+    return not field.done
+
+
+_SIGHUP = 1  # not every system has it by name
+_NORMAL = (NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED)

@@ -1,0 +1,129 @@
+"""The transcript: which messages are shown above the panel, and which are only counted.
+
+On a message's way it stands beside the panel. Whoever sends or receives notes it here, in constant time
+and space; the display takes what was noted, at its own pace, and draws it.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+
+from rxecho.console.drawable import Excerpt, symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+__all__ = ["Entry", "More", "Transcript"]
+
+BURST = 100
+"""Messages each way that are shown at a time,"""
+FLOOD = 10
+"""and after more than that came at a time, as long as it goes on."""
+ROWS = 12
+"""Rows that one message may take."""
+
+
+class Entry(NamedTuple):
+    """A message as the transcript shows it: marked where it begins, indented where it goes on."""
+
+    sent: bool
+    message: Excerpt
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        arrow, style = ("→ ", _SENT) if self.sent else ("← ", _RECEIVED)
+        marks = chain([Segment(symbols(arrow, options), style)], repeat(Segment("  ")))
+        rows = self.message.rows(options.update_width(max(options.max_width - 2, 1)), limit=ROWS)
+        for mark, row in zip(marks, rows, strict=False):
+            yield from (mark, Segment(row), Segment.line())
+
+
+class More(NamedTuple):
+    """Messages, sent or received, that are not shown."""
+
+    number: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from (Segment(symbols(f"… {self.number:,} more", options), _MORE), Segment.line())
+
+
+_SENT = Style(color="cyan", bold=True)
+_RECEIVED = Style(color="green", bold=True)
+_MORE = Style(dim=True)
+
+
+class Transcript:
+    """What was sent and received since it was last taken, in order.
+
+    However much that is, it holds no more than is shown at a time; the rest is counted where it came.
+    Safe from any thread.
+
+    Args:
+        changed: Called when there is something to take where there was nothing.
+
+    Attributes:
+        sent: Messages sent in all.
+        received: Messages received in all.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        # Guards everything below: lines are noted by the loop's thread, messages by the channel's.
+        self._lock = Lock()
+        self.sent = 0
+        self.received = 0
+        self._taken = 0
+        self._room = {True: BURST, False: BURST}
+        self._noted: list[Entry | More] = []
+        self._more = 0
+
+    def note_sent(self, message: str | bytes) -> None:
+        """Note a message on its way out."""
+        with self._lock:
+            self.sent += 1
+            if not self._room[True]:
+                self._more += 1
+                return
+            first = self._keep(Entry(True, Excerpt.of(message)))
+        if first:
+            self._changed()
+
+    def note_received(self, message: str | bytes) -> None:
+        """Note a message that came."""
+        with self._lock:
+            self.received += 1
+            if not self._room[False]:
+                self._more += 1
+                return
+            first = self._keep(Entry(False, Excerpt.of(message)))
+        if first:
+            self._changed()
+
+    def take(self) -> list[Entry | More]:
+        """What was noted since the last time, each message either shown or summarised, in order."""
+        with self._lock:
+            came = self.sent + self.received - self._taken
+            self._taken += came
+            self._room = dict.fromkeys((True, False), BURST if came <= BURST else FLOOD)
+            self._summarise()
+            noted, self._noted = self._noted, []
+            return noted
+
+    def _keep(self, entry: Entry) -> bool:
+        """Keep it, after what was only counted; say whether it is the first since the last `take`."""
+        first = not self._noted
+        self._room[entry.sent] -= 1
+        self._summarise()
+        self._noted.append(entry)
+        return first
+
+    def _summarise(self) -> None:
+        if self._more:
+            self._noted.append(More(self._more))
+            self._more = 0

@@ -1,0 +1,79 @@
+"""Messages on their way to the terminal: cut, escaped, broken into rows."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
+
+from rxecho.console.drawable import Excerpt, spelled, symbols
+
+
+def options(width: int = 80, encoding: str = "utf-8") -> ConsoleOptions:
+    return Console(file=io.TextIOWrapper(io.BytesIO(), encoding=encoding), width=width).options
+
+
+@given(st.text() | st.text("a\n日\x1b\u202e") | st.binary(), st.integers(2, 100), st.integers(1, 12))
+def test_a_message_stays_in_its_place_and_commands_nothing(message: str | bytes, width: int, limit: int) -> None:
+    rows = Excerpt.of(message).rows(options(width), limit=limit)
+    assert len(rows) <= limit
+    assert all(cell_len(row) <= width for row in rows[:-1])
+    assert not any(
+        character < " " or "\x7f" <= character <= "\x9f" or character == "\u202e" for character in "".join(rows)
+    )
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "M"]), max_size=100), st.integers(2, 40))
+def test_what_has_room_is_shown_whole(message: str, width: int) -> None:
+    rows = Excerpt.of(message).rows(options(width), limit=200)
+    assert "".join(rows) == spelled(message, options())
+
+
+def test_line_breaks_are_kept() -> None:
+    assert Excerpt.of("one\n\ntwo\n").rows(options(), limit=12) == ["one", "", "two", ""]
+
+
+def test_a_megabyte_on_one_line_is_cut_with_a_note_of_its_size() -> None:
+    rows = Excerpt.of("x" * 1_000_000).rows(options(), limit=3)
+    assert rows == ["x" * 80, "x" * 80, "… 1,000,000 characters in all"]
+
+
+def test_many_lines_are_cut_with_a_note() -> None:
+    rows = Excerpt.of("x\n" * 30).rows(options(), limit=3)
+    assert rows == ["x", "x", "… 60 characters in all"]
+
+
+def test_of_a_message_no_more_is_kept_than_could_be_shown() -> None:
+    assert len(Excerpt.of("x" * 1_000_000).head) == len(Excerpt.of(bytes(1_000_000)).head) == 4_000
+
+
+@pytest.mark.parametrize(
+    ("message", "row"),
+    [
+        (b"hel", "3 bytes 68 65 6c"),
+        (b"h", "1 byte 68"),
+        (b"", "0 bytes"),
+        (bytes(100), "100 bytes " + "00 " * 64 + "…"),
+    ],
+)
+def test_binary_is_shown_as_its_length_and_hex(message: bytes, row: str) -> None:
+    assert Excerpt.of(message).rows(options(width=300), limit=3) == [row]
+
+
+def test_hex_breaks_between_bytes() -> None:
+    assert Excerpt.of(b"hello").rows(options(width=12), limit=3) == ["5 bytes 68", "65 6c 6c 6f"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_where_the_terminal_has_no_unicode_everything_is_in_what_it_has(encoding: str) -> None:
+    terminal = options(encoding=encoding)
+    ours = symbols("→ ← ↑ ↓ ❯ ● … · ↵", terminal)  # noqa: RUF001
+    assert ours == "> < ^ v > * ... - \\n"
+    theirs = spelled("日 é →", terminal)
+    assert theirs.encode(encoding)
+    assert theirs.startswith("\\u65e5 ")
+    assert Excerpt.of("x" * 400).rows(terminal, limit=1) == ["... 400 characters in all"]
