@@ -9,7 +9,7 @@ import io
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests" / "console"))
@@ -18,11 +18,7 @@ from rich.console import Console  # noqa: E402
 from rich.style import Style  # noqa: E402
 from rich.terminal_theme import TerminalTheme  # noqa: E402
 from rich.text import Text  # noqa: E402
-
-if TYPE_CHECKING:
-    from tests.console.terminal import Terminal
-else:
-    from terminal import Terminal
+from terminal import Terminal  # noqa: E402
 
 COLUMNS, LINES = 76, 15
 

@@ -39,6 +39,9 @@ __all__ = ["Endpoint", "GivenUp", "Opened", "open_connection"]
 MAX_RESPONSE_HEAD: Final = 64 * 1024
 """Bytes of status line and headers that are read before the server is given up on."""
 
+MAX_QUOTED: Final = 500
+"""Characters of the server's or the proxy's own words in an error."""
+
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)}
 _HTTP_1_1: Final = b"HTTP/1.1 "
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -269,11 +272,11 @@ def open_connection(endpoint: Endpoint, *, timeout: float, waker: Waker, given_u
     except WebSocketAddressException as error:
         raise ConnectError(
             f"Could not connect to {url}: the host name could not be resolved "
-            f"({printable(str(error))}). Check its spelling and the network."
+            f"({_said(str(error))}). Check its spelling and the network."
         ) from error
     except WebSocketProxyException as error:
         raise ConnectError(
-            f"Could not connect to {url}: the proxy refused ({printable(str(error))}). "
+            f"Could not connect to {url}: the proxy refused ({_said(str(error))}). "
             'Check the proxy, or connect without one with proxy="".'
         ) from error
     except ssl.SSLCertVerificationError as error:
@@ -293,7 +296,7 @@ def open_connection(endpoint: Endpoint, *, timeout: float, waker: Waker, given_u
         ) from error
     except (OSError, WebSocketException, ValueError) as error:
         raise ConnectError(
-            f"Could not connect to {url}: {opening.step} failed ({printable(str(error))}). "
+            f"Could not connect to {url}: {opening.step} failed ({_said(str(error))}). "
             "Check that a WebSocket server listens there."
         ) from error
 
@@ -507,16 +510,22 @@ def _proxy_for(endpoint: Endpoint) -> proxy_info:
     return environment
 
 
+def _said(text: str) -> str:
+    """What somebody else said, made fit to be quoted inside a sentence."""
+    quoted = printable(text.rstrip("."))
+    return quoted if len(quoted) <= MAX_QUOTED else f"{quoted[:MAX_QUOTED]}…"
+
+
 def _refused(endpoint: Endpoint, http_status: int | None, phrase: str | None, location: str | None) -> ConnectError:
     if http_status is None:
         return ConnectError(
             f"Could not connect to {endpoint.url}: the server's answer is not HTTP. "
             "Check that a WebSocket server listens there."
         )
-    answer = printable(f"HTTP {http_status} {phrase or ''}".strip())
+    answer = _said(f"HTTP {http_status} {phrase or ''}".strip())
     said = f"Could not connect to {endpoint.url}: the server answered {answer}"
     if http_status in _REDIRECTS and location:
-        said += f", which sends us to {printable(location)}. Connect there if you trust it."
+        said += f", which sends us to {_said(location)}. Connect there if you trust it."
     elif http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         said += ". Check the credentials, such as an Authorization header."
     elif http_status in (HTTPStatus.NOT_FOUND, HTTPStatus.OK):

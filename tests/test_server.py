@@ -321,7 +321,9 @@ needs_sigint = pytest.mark.skipif(sys.platform == "win32", reason="Windows canno
     "code",
     [
         """
-with EchoServer() as server:
+from contextlib import suppress
+# Around all of it: Ctrl+C may come before serve_forever() is reached.
+with suppress(KeyboardInterrupt), EchoServer() as server:
     print(server.url, flush=True)
     server.serve_forever()
 """,
