@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import re
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -68,8 +67,9 @@ def main(args: Sequence[str] | None = None) -> int:
         # --help and --version are done already, and this is their status.
         return asked if isinstance(asked, int) else asked()
     except click.ClickException as error:
+        what = error.format_message().rstrip(".?")
         seek = f"; see '{error.ctx.command_path} --help'" if isinstance(error, click.UsageError) and error.ctx else ""
-        _say(error.format_message().rstrip(".?") + seek)
+        _say(what[:1].lower() + what[1:] + seek)
         return error.exit_code
     except ChannelError as error:
         _say(str(error))
@@ -83,6 +83,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+# The library's errors speak of arguments.
 _OPTIONS_FOR_ARGUMENTS = {
     "with an ssl.SSLContext that loads it": "with --ca FILE",
     "connect_timeout": "--connect-timeout",
@@ -99,10 +100,6 @@ def _say(text: str) -> None:
     text = printable(" ".join(text.split()))
     for argument, option in _OPTIONS_FOR_ARGUMENTS.items():
         text = text.replace(argument, option)
-    # What happened and what to try are two sentences in the library's errors.
-    text = re.sub(r"\. ([A-Z])(?=[a-z]+ )", lambda start: f"; {start[1].lower()}", text).rstrip(".")
-    if text[1:2].islower():
-        text = text[0].lower() + text[1:]
     if sys.stderr is not None:
         with suppress(OSError):
             print(f"rxecho: {text}", file=sys.stderr, flush=True)

@@ -277,7 +277,7 @@ class Connection:
                 self._is_closed_by_us = True
                 self._is_given_up = self.state is ChannelState.CONNECTING and not self._outgoing
                 self._begin_closing(frame)
-        self.ready.fail(ChannelClosed(f"The channel to {self.url} was closed before it was open."))
+        self.ready.fail(ChannelClosed(f"the channel to {self.url} was closed before it was open"))
         self._waker.wake()
         return self.done
 
@@ -319,7 +319,7 @@ class Connection:
 
     def _demand_sendable(self) -> None:
         if not self._is_sendable:
-            raise ChannelClosed(f"The channel to {self.url} is closed. Connect a new one to go on sending.")
+            raise ChannelClosed(f"the channel to {self.url} is closed; connect a new one to go on")
 
     def _send_ping(self, payload: bytes, answered: ChannelFuture[float] | None) -> None:
         self._pings.append(_Ping(payload, monotonic(), answered))
@@ -435,7 +435,7 @@ class Connection:
         except ChannelError as reason:
             error = reason
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not leave anybody waiting
-            error = ConnectionLost(f"The connection to {self.url} failed: {fault!r}. This is a fault in rxecho.")
+            error = ConnectionLost(f"the connection to {self.url} failed with {fault!r}, which is a fault in rxecho")
             error.__cause__ = fault
             report(fault)
         self._finish(error)
@@ -589,7 +589,7 @@ class Connection:
         close_code, advice = _FAILURES[type(error)]
         with self._lock:
             if self.state is ChannelState.OPEN:
-                self._failure = type(error)(f"The peer at {self.url} {advice[0]}: {error}. {advice[1]}")
+                self._failure = type(error)(f"the peer at {self.url} {advice[0]}: {error}; {advice[1]}")
                 self._failure.__cause__ = error
                 self._begin_closing(encode_close(close_code, ""))
             self._finish_within_linger()
@@ -622,8 +622,8 @@ class Connection:
         if self._failure:
             return self._failure
         lost = ConnectionLost(
-            f"The connection to {self.url} was lost: {what}{f' ({cause.strerror or cause})' if cause else ''}. "
-            "Check the server and the network, then connect anew."
+            f"the connection to {self.url} was lost: {what}{f' ({cause.strerror or cause})' if cause else ''}; "
+            "check the server and the network, then connect anew"
         )
         lost.__cause__ = cause
         return lost
@@ -638,20 +638,20 @@ class Connection:
             self._outgoing.clear()
             self.buffered_amount = 0
             self._move_to(ChannelState.CLOSED)
-        self.ready.fail(error or ChannelClosed(f"The channel to {self.url} was closed before it was open."))
+        self.ready.fail(error or ChannelClosed(f"the channel to {self.url} was closed before it was open"))
         self._announce()
         self._listener.on_end(error)
         for ping in self._pings:
             if ping.answered:
-                ping.answered.fail(error or ChannelClosed(f"The channel to {self.url} closed before the pong came."))
+                ping.answered.fail(error or ChannelClosed(f"the channel to {self.url} closed before the pong came"))
         self._waker.close()
         self.done.succeed(None)
 
 
 _FAILURES: Final = {
-    ProtocolError: (CloseCode.PROTOCOL_ERROR, ("broke the WebSocket protocol", "Its author should know.")),
-    InvalidPayload: (CloseCode.INVALID_PAYLOAD, ("sent invalid text", "It should send binary, or encode as UTF-8.")),
-    MessageTooBig: (CloseCode.MESSAGE_TOO_BIG, ("sent too much", "Pass a larger max_message_size to take it.")),
+    ProtocolError: (CloseCode.PROTOCOL_ERROR, ("broke the WebSocket protocol", "its author should know")),
+    InvalidPayload: (CloseCode.INVALID_PAYLOAD, ("sent invalid text", "it should send binary, or encode as UTF-8")),
+    MessageTooBig: (CloseCode.MESSAGE_TOO_BIG, ("sent too much", "pass a larger max_message_size to take it")),
 }
 
 

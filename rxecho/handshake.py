@@ -261,43 +261,43 @@ def open_connection(endpoint: Endpoint, *, timeout: float, waker: Waker, given_u
             raise
     except _DeadlinePassed as error:
         raise ConnectTimeout(
-            f"Could not connect to {url}: {opening.step} was not done within {timeout:g} s. "
-            "Check that the server is up, or allow more time with connect_timeout."
+            f"could not connect to {url}: {opening.step} was not done within {timeout:g} s; "
+            "check that the server is up, or allow more time with connect_timeout"
         ) from error
     except _HeadTooLong as error:
         raise ConnectError(
-            f"Could not connect to {url}: the server's answer has more than {MAX_RESPONSE_HEAD:,} bytes of headers. "
-            "Check that a WebSocket server listens there."
+            f"could not connect to {url}: the server's answer has more than {MAX_RESPONSE_HEAD:,} bytes of headers; "
+            "check that a WebSocket server listens there"
         ) from error
     except WebSocketAddressException as error:
         raise ConnectError(
-            f"Could not connect to {url}: the host name could not be resolved "
-            f"({_said(str(error))}). Check its spelling and the network."
+            f"could not connect to {url}: the host name could not be resolved "
+            f"({_said(str(error))}); check its spelling and the network"
         ) from error
     except WebSocketProxyException as error:
         raise ConnectError(
-            f"Could not connect to {url}: the proxy refused ({_said(str(error))}). "
-            'Check the proxy, or connect without one with proxy="".'
+            f"could not connect to {url}: the proxy refused ({_said(str(error))}); "
+            'check the proxy, or connect without one with proxy=""'
         ) from error
     except ssl.SSLCertVerificationError as error:
         raise ConnectError(
-            f"Could not connect to {url}: its certificate does not verify ({error.verify_message}). "
-            "Trust the authority that signed it, with an ssl.SSLContext that loads it."
+            f"could not connect to {url}: its certificate does not verify ({error.verify_message}); "
+            "trust the authority that signed it, with an ssl.SSLContext that loads it"
         ) from error
     except ssl.SSLError as error:
         raise ConnectError(
-            f"Could not connect to {url}: TLS failed ({error.reason or error}). "
-            "Check that the server speaks TLS on this port, or use ws://."
+            f"could not connect to {url}: TLS failed ({error.reason or error}); "
+            "check that the server speaks TLS on this port, or use ws://"
         ) from error
     except ConnectionRefusedError as error:
         raise ConnectError(
-            f"Could not connect to {url}: {opening.step} was refused, since nobody listens there. "
-            "Check the host and the port, and that the server is running."
+            f"could not connect to {url}: {opening.step} was refused, since nobody listens there; "
+            "check the host and the port, and that the server is running"
         ) from error
     except (OSError, WebSocketException, ValueError) as error:
         raise ConnectError(
-            f"Could not connect to {url}: {opening.step} failed ({_said(str(error))}). "
-            "Check that a WebSocket server listens there."
+            f"could not connect to {url}: {opening.step} failed ({_said(str(error))}); "
+            "check that a WebSocket server listens there"
         ) from error
 
 
@@ -519,17 +519,17 @@ def _said(text: str) -> str:
 def _refused(endpoint: Endpoint, http_status: int | None, phrase: str | None, location: str | None) -> ConnectError:
     if http_status is None:
         return ConnectError(
-            f"Could not connect to {endpoint.url}: the server's answer is not HTTP. "
-            "Check that a WebSocket server listens there."
+            f"could not connect to {endpoint.url}: the server's answer is not HTTP; "
+            "check that a WebSocket server listens there"
         )
     answer = _said(f"HTTP {http_status} {phrase or ''}".strip())
-    said = f"Could not connect to {endpoint.url}: the server answered {answer}"
+    said = f"could not connect to {endpoint.url}: the server answered {answer}"
     if http_status in _REDIRECTS and location:
-        said += f", which sends us to {_said(location)}. Connect there if you trust it."
+        said += f", which sends us to {_said(location)}; connect there if you trust it"
     elif http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        said += ". Check the credentials, such as an Authorization header."
+        said += "; check the credentials, such as an Authorization header"
     elif http_status in (HTTPStatus.NOT_FOUND, HTTPStatus.OK):
-        said += " instead of opening a WebSocket. Check the path."
+        said += " instead of opening a WebSocket; check the path"
     else:
-        said += " instead of opening a WebSocket."
+        said += " instead of opening a WebSocket"
     return ConnectError(said, status=http_status)

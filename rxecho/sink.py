@@ -135,7 +135,7 @@ class WebSocketSink(Observer[Message]):
             self._has_ended = True
             feeds = list(self._feeds)
         for feed in feeds:
-            feed.end(ChannelClosed(f"The channel to {self._connection.url} closed before the stream had ended."))
+            feed.end(ChannelClosed(f"the channel to {self._connection.url} closed before the stream had ended"))
 
     def _forget(self, feed: _Feed) -> None:
         with self._lock:

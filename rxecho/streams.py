@@ -117,7 +117,7 @@ class MessageStream(Multicast[Message]):
 
     def on_next(self, value: Message) -> None:
         """Hand `value` to every observer, or keep it for the first."""
-        if self._kept is not None and not self.catch_up():
+        if self._kept is not None:
             with self._lock:
                 if self._first is None:
                     self._keep(value)
@@ -132,19 +132,13 @@ class MessageStream(Multicast[Message]):
         if len(self._kept) >= MAX_KEPT or self._kept_bytes >= self._max_kept_bytes:
             self._connection.pause()
 
-    def catch_up(self) -> bool:
-        """Hand what was kept to the first subscriber, if there is one; false while it is still being kept."""
-        if self._kept is None:
-            return True
+    def catch_up(self) -> None:
+        """Hand what was kept to the first subscriber, as soon as there is one."""
+        if self._first is None:
+            return
         with self._lock:
-            if self._first is None:
-                return False
             first, self._first = self._first, None
             kept, self._kept = self._kept, None
-        self._hand_kept(kept, first)
-        return True
-
-    def _hand_kept(self, kept: deque[Message], first: abc.ObserverBase[Message]) -> None:
         # Once the first has left, nobody is waiting for the rest: from here on the stream is hot.
         while kept and first in self._observers:
             if not _isolate(first.on_next, kept.popleft()):
