@@ -12,6 +12,8 @@ import fcntl
 import json
 import os
 import pty
+import re
+import select
 import socket
 import statistics
 import struct
@@ -82,7 +84,11 @@ def in_terminal(*command: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
 
 def read_until(terminal: int, wanted: str) -> None:
     seen = b""
-    while wanted.encode() not in seen:
+    deadline = monotonic() + 30
+    # Colours may change anywhere between two characters.
+    while wanted not in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode(errors="replace")):
+        if not select.select([terminal], [], [], deadline - monotonic())[0]:
+            raise TimeoutError(f"waited for {wanted!r} and saw {seen!r}")
         seen += os.read(terminal, 65536)
 
 
