@@ -361,11 +361,19 @@ def test_subprotocols_are_offered_as_spelled_and_in_their_order() -> None:
 
 
 def test_the_protocol_is_the_one_that_the_server_chose_as_it_spelled_it() -> None:
+    may_open = threading.Event()
+    shake_hands = Server("Sec-WebSocket-Protocol: Chat.V2")
+
+    def serve(peer: Peer) -> None:
+        may_open.wait(TIMEOUT)
+        shake_hands(peer)
+
     with (
-        raw_server(Server("Sec-WebSocket-Protocol: Chat.V2")) as port,
+        raw_server(serve) as port,
         WebSocketChannel.connect(f"ws://127.0.0.1:{port}/", protocols=["chat", "Chat.V2"]) as channel,
     ):
         assert channel.protocol is None
+        may_open.set()
         channel.ready.result(TIMEOUT)
         assert channel.protocol == "Chat.V2"
 

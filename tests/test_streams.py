@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import select
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -398,7 +398,7 @@ class Exclusive(Observer[Any]):
             self.overlaps += 1
             return
         if len(self.values) < 5:
-            time.sleep(0)  # gives every other thread the chance to come in
+            select.select([], [], [], 0)  # gives every other thread the chance to come in
         act()
         self._busy.release()
 
