@@ -7,11 +7,10 @@ import socket
 import struct
 import threading
 import tracemalloc
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
-from types import FrameType
-from typing import Any
 
 import pytest
 from peer import CONTINUATION, BadPeer, Recorder, connected, connecting, frame
@@ -817,31 +816,34 @@ def test_two_channels_that_feed_each_other_never_wait_for_each_other_for_ever() 
 # Signals, which Python handles on the main thread between any two of its steps.
 
 
-class _Signals:
-    """Interrupts the main thread every millisecond that it works."""
+@pytest.fixture
+def interrupt_with() -> Iterator[Callable[[Callable[[], object] | None], None]]:
+    """Has something called on the main thread whenever that has worked for a millisecond; `None` ends it."""
+    old = signal.getsignal(signal.SIGPROF)
 
-    def __init__(self, handler: Any) -> None:
-        self._handler = handler
-
-    def __enter__(self) -> None:
-        self._old = signal.signal(signal.SIGPROF, lambda number, frame: self._handler(number, frame))
-        signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
-
-    def __exit__(self, *_: object) -> None:
+    def interrupt(handler: Callable[[], object] | None) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, self._old)
+        if handler:
+            signal.signal(signal.SIGPROF, lambda *_: handler())
+            signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
+
+    yield interrupt
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, old)
 
 
 needs_signals = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 
 
 @needs_signals
-def test_a_signal_handler_may_send_in_the_midst_of_a_send() -> None:
+def test_a_signal_handler_may_send_in_the_midst_of_a_send(
+    interrupt_with: Callable[[Callable[[], object] | None], None],
+) -> None:
     count = 100
     ticks = 0
     is_ticking = False
 
-    def tick(_: int, __: FrameType | None) -> None:
+    def tick() -> None:
         nonlocal ticks, is_ticking
         if not is_ticking:
             is_ticking = True
@@ -867,9 +869,10 @@ def test_a_signal_handler_may_send_in_the_midst_of_a_send() -> None:
     with connected() as (channel, peer), ThreadPoolExecutor() as threads:
         received = threads.submit(receive_all)
         received.add_done_callback(lambda _: peer.leave())
-        with _Signals(tick):
-            for _ in range(count):
-                channel.sink.add(MEGABYTE)
+        interrupt_with(tick)
+        for _ in range(count):
+            channel.sink.add(MEGABYTE)
+        interrupt_with(None)
         channel.sink.close(1000)
         assert received.result(TIMEOUT) == [len(MEGABYTE)] * count
         assert ticks > 0
@@ -878,14 +881,19 @@ def test_a_signal_handler_may_send_in_the_midst_of_a_send() -> None:
 @needs_signals
 def test_an_exception_from_a_signal_handler_never_lets_a_frame_follow_half_a_frame(
     monkeypatch: pytest.MonkeyPatch,
+    interrupt_with: Callable[[Callable[[], object] | None], None],
 ) -> None:
     monkeypatch.setattr(connection, "LINGER", 0.01)
+    is_armed = False
 
     class Interrupt(BaseException):
         pass
 
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise Interrupt
+    def interrupt() -> None:
+        nonlocal is_armed
+        if is_armed:
+            is_armed = False
+            raise Interrupt
 
     def receive_all(peer: BadPeer) -> None:
         with suppress(EOFError):
@@ -898,9 +906,12 @@ def test_an_exception_from_a_signal_handler_never_lets_a_frame_follow_half_a_fra
     for _ in range(10):
         with connected() as (channel, peer), ThreadPoolExecutor() as threads:
             received = threads.submit(receive_all, peer)
-            with suppress(Interrupt), _Signals(interrupt):
+            with suppress(Interrupt):
+                is_armed = True
+                interrupt_with(interrupt)
                 while True:
                     channel.sink.add(MEGABYTE)
+            interrupt_with(None)
             with suppress(ChannelClosed):
                 channel.sink.add(MEGABYTE)
                 channel.sink.add(MEGABYTE)
