@@ -79,7 +79,8 @@ class StreamBuilder(JupyterMixin, abc.DisposableBase, Generic[T]):
 
     What a plain `str` from the builder says is shown as it is: no Rich markup, every control character
     escaped, only line breaks and tabs lay it out. A renderable is drawn as Rich draws it, so a message
-    inside one wants the same care: `Panel(Text(printable(message)))`.
+    inside one wants the same care: `Panel(Text(printable(message)))`, with
+    `printable` from `rxecho.printable`.
 
     >>> import reactivex, rich
     >>> latest = StreamBuilder(reactivex.of("a", "[b]\x1b"), lambda snapshot: f"latest: {snapshot.data}")

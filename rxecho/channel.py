@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from inspect import signature
 from math import inf
 from types import TracebackType
-from typing import Any, Never, Self
+from typing import Any, Never, Self, TypedDict, Unpack
 
 import reactivex
 from reactivex import Observable, abc, operators
@@ -25,14 +25,15 @@ from rxecho.sink import WebSocketSink
 from rxecho.status import CloseCode
 from rxecho.streams import MessageStream, Multicast, StateStream
 
-__all__ = ["WebSocketChannel", "open_channel"]
+__all__ = ["ConnectOptions", "WebSocketChannel", "open_channel"]
 
 
 class WebSocketChannel:
     """A WebSocket client: listen to `stream`, speak into `sink`.
 
     Made by `WebSocketChannel.connect`. As a context manager it does not wait on entry; on the way out it closes
-    with 1000, or with 1011 when an exception leaves the block, and waits until it is closed.
+    with 1000, or with 1011 when an exception leaves the block, and waits until it is closed. A channel that nobody
+    closes lasts as long as the program, and does not make that last any longer.
 
     >>> with WebSocketChannel.connect(server.url) as channel:
     ...     channel.sink.add("Hello!")
@@ -40,10 +41,12 @@ class WebSocketChannel:
     'Hello!'
     """
 
-    def __init__(self, connection: Connection, max_kept_bytes: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         """Take over a connection that was not started; use `WebSocketChannel.connect` instead."""
+        if not isinstance(connection, Connection):
+            raise TypeError("a channel is made by WebSocketChannel.connect(url)")
         self._connection = connection
-        self._stream = MessageStream(connection, max_kept_bytes)
+        self._stream = MessageStream(connection)
         self._states = StateStream(connection)
         self._end: Multicast[Never] = Multicast()
         self._sink = WebSocketSink(connection)
@@ -90,7 +93,9 @@ class WebSocketChannel:
 
         Raises:
             ValueError: The URL, or an option, cannot be right. Whatever else goes wrong ends the stream.
-            TypeError: A header or a subprotocol is not a `str`.
+            TypeError: The URL, a header or a subprotocol is not a `str`.
+            OSError: The system has no descriptor left.
+            RuntimeError: It has no thread left.
         """
         connect = cls._prepare(
             url,
@@ -132,7 +137,7 @@ class WebSocketChannel:
                 raise ValueError(f"{name} is a number of seconds above 0, not {value!r}")
         if max_message_size < 1:
             raise ValueError(f"max_message_size is a number of bytes above 0, not {max_message_size!r}")
-        return lambda: cls(Connection(endpoint, **seconds, max_message_size=max_message_size), max_message_size)
+        return lambda: cls(Connection(endpoint, **seconds, max_message_size=max_message_size))
 
     @property
     def stream(self) -> Observable[Message]:
@@ -186,6 +191,11 @@ class WebSocketChannel:
         """`None` before the channel is closed. Then what the peer's close frame said, or `""`."""
         return self._connection.close_reason
 
+    @property
+    def arriving_amount(self) -> int:
+        """Bytes that are here of a message which has not arrived whole; `sink.buffered_amount` is its counterpart."""
+        return self._connection.arriving_amount
+
     def ping(self, payload: bytes = b"") -> Future[float]:
         """Send a ping, with up to 125 bytes of payload: RFC 6455, section 5.5.2.
 
@@ -221,7 +231,22 @@ class WebSocketChannel:
         self._sink._end()
 
 
-def open_channel(url: str, **options: Any) -> Observable[WebSocketChannel]:
+class ConnectOptions(TypedDict, total=False):
+    """What `WebSocketChannel.connect` takes beside the URL."""
+
+    protocols: Iterable[str]
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None
+    origin: str | None
+    ssl: tls.SSLContext | None
+    proxy: str | None
+    connect_timeout: float
+    close_timeout: float
+    ping_interval: float | None
+    ping_timeout: float | None
+    max_message_size: int
+
+
+def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebSocketChannel]:
     """An observable that opens a channel for each subscription, and emits it once it is open.
 
     It ends as the channel's stream ends, without listening to it; disposing of the subscription closes the channel
@@ -256,11 +281,22 @@ def open_channel(url: str, **options: Any) -> Observable[WebSocketChannel]:
         opened = channel.states.pipe(
             operators.skip_while(lambda state: state is ChannelState.CONNECTING),
             operators.take(1),
-            operators.filter(lambda _: channel.ready.exception() is None),
+            operators.filter(lambda _: channel.ready.done() and channel.ready.exception() is None),
             operators.map(lambda _: channel),
         )
         ended: Observable[Any] = channel._end
-        notifications = reactivex.merge(opened, ended).subscribe(observer, scheduler=scheduler)
+
+        def on_next(channel: WebSocketChannel) -> None:
+            try:
+                observer.on_next(channel)
+            except BaseException:
+                # Who was to have it does not want it, and nobody else could ever close it.
+                channel.sink.close(CloseCode.INTERNAL_ERROR)
+                raise
+
+        notifications = reactivex.merge(opened, ended).subscribe(
+            on_next, observer.on_error, observer.on_completed, scheduler=scheduler
+        )
         return CompositeDisposable(notifications, Disposable(channel.sink.on_completed))
 
     return Observable(subscribe)

@@ -67,12 +67,16 @@ def main(args: Sequence[str] | None = None) -> int:
         # --help and --version are done already, and this is their status.
         return asked if isinstance(asked, int) else asked()
     except click.ClickException as error:
-        what = error.format_message().rstrip(".?")
+        what = error.format_message().rstrip(".").replace(". Did you mean", ": did you mean")
         seek = f"; see '{error.ctx.command_path} --help'" if isinstance(error, click.UsageError) and error.ctx else ""
-        _say(what[:1].lower() + what[1:] + seek)
+        _say(what[:1].lower() + what[1:] + ("" if what.endswith("?") else seek))
         return error.exit_code
     except ChannelError as error:
-        _say(str(error))
+        # Behind the last semicolon is what to try; before it there may be anything.
+        what, semicolon, advice = str(error).rpartition("; ")
+        for argument, option in _ADVICE.items():
+            advice = advice.replace(argument, option)
+        _say(f"{what}{semicolon}{advice}")
         return FAILED
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
@@ -83,26 +87,20 @@ def main(args: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-# The library's errors speak of arguments.
-_OPTIONS_FOR_ARGUMENTS = {
+# What the library's errors advise, in words of the command line.
+_ADVICE = {
     "with an ssl.SSLContext that loads it": "with --ca FILE",
     "connect_timeout": "--connect-timeout",
     "max_message_size": "--max-size",
     'proxy=""': "--proxy ''",
-    "protocols=[...]": "-s",
-    "origin=": "--origin",
-    "headers=": "--header",
 }
 
 
 def _say(text: str) -> None:
     """Put `text` on standard error as one sentence on one line, whatever a peer has put into it."""
-    text = printable(" ".join(text.split()))
-    for argument, option in _OPTIONS_FOR_ARGUMENTS.items():
-        text = text.replace(argument, option)
     if sys.stderr is not None:
         with suppress(OSError):
-            print(f"rxecho: {text}", file=sys.stderr, flush=True)
+            print(f"rxecho: {printable(' '.join(text.split()))}", file=sys.stderr, flush=True)
 
 
 def _text(value: str) -> str:
@@ -138,6 +136,12 @@ def _seconds(value: str | float) -> float:
     return seconds
 
 
+def _timeout(value: str | float) -> float:
+    if not (seconds := _seconds(value)):
+        raise click.BadParameter("it has to be more than 0 seconds")
+    return seconds
+
+
 class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -159,7 +163,7 @@ def _plain_options(command: _Command) -> _Command:
             "--count",
             type=click.IntRange(min=1),
             metavar="COUNT",
-            help="In plain mode, end as soon as so many messages came.",
+            help="In plain mode, end as soon as so many messages came, even if --wait is not over.",
         ),
         click.option(
             "-w",
@@ -254,7 +258,7 @@ def rxecho(ctx: click.Context, execute: tuple[str, ...], wait: float | None, cou
 )
 @click.option(
     "--connect-timeout",
-    type=_seconds,
+    type=_timeout,
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -262,7 +266,7 @@ def rxecho(ctx: click.Context, execute: tuple[str, ...], wait: float | None, cou
 )
 @click.option(
     "--max-size",
-    type=int,
+    type=click.IntRange(min=1),
     default=16 * 2**20,
     show_default=True,
     metavar="BYTES",
@@ -363,6 +367,8 @@ def _open(url: str, options: Options) -> WebSocketChannel:
         return WebSocketChannel.connect(url, **options)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    except (OSError, RuntimeError) as error:
+        raise click.ClickException(f"the system has nothing left to connect with: {error}") from error
 
 
 def _is_unverified(url: str, options: Options) -> bool:

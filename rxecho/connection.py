@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -38,13 +38,16 @@ from rxecho.status import CloseCode
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["ChannelFuture", "ChannelState", "Connection", "Listener"]
+__all__ = ["ChannelFuture", "ChannelState", "Connection", "Listener", "isolate", "report"]
 
 HIGH_WATER: Final = 4 * 2**20
-"""Payload bytes waiting to be sent beyond which `send` blocks."""
+"""Bytes waiting to be sent beyond which `send` blocks."""
 
 STALL: Final = 64 * 2**20
-"""Payload bytes waiting to be sent beyond which nothing is read until the peer drains them."""
+"""Bytes waiting to be sent beyond which nothing is read until the peer drains them."""
+
+PIECE_COST: Final = 128
+"""Bytes that a piece of the queue takes beside its payload: else any number of empty messages would cost nothing."""
 
 ROOM_TIMEOUT: Final = 0.1
 """Seconds that `send` leaves it to the connection's own thread to make room, before it tries by itself."""
@@ -64,14 +67,17 @@ LARGEST_WRITE: Final = 256 * 1024
 _T = TypeVar("_T")
 
 
-class ChannelState(IntEnum):
+class ChannelState(int, Enum):  # not an IntEnum, which would print as a mere number
     """How far a channel is; it only ever moves forward. Numbered as the `readyState` of browsers."""
 
     CONNECTING = 0
+    """On the way to the server, or shaking hands with it."""
     OPEN = 1
+    """Messages go both ways."""
     CLOSING = 2
     """Either side has begun the closing handshake, or the connection is being failed."""
     CLOSED = 3
+    """Over, in order or not."""
 
 
 class ChannelFuture(Future[_T]):
@@ -101,6 +107,10 @@ class ChannelFuture(Future[_T]):
                 "waiting for a channel's future inside one of its own subscribers would never end: "
                 "use add_done_callback, or wait on another thread"
             )
+
+    def add_done_callback(self, fn: Callable[[Future[_T]], object]) -> None:
+        """As `Future.add_done_callback`; what `fn` raises goes to `threading.excepthook`."""
+        super().add_done_callback(lambda future: isolate(fn, future))
 
     def succeed(self, value: _T) -> None:
         """Be done with `value`, unless done already."""
@@ -171,7 +181,8 @@ class Connection:
         self._close_timeout = close_timeout
         self._ping_interval = inf if ping_interval is None else ping_interval
         self._ping_timeout = inf if ping_timeout is None else ping_timeout
-        self._max_message_size = max_message_size
+        self.max_message_size = max_message_size
+        self._reader = FrameReader(max_message_size)
         self._waker = Waker()
 
         # One lock for the state, for all that is sent, and around every call of TLS, which no two threads may
@@ -186,8 +197,9 @@ class Connection:
         self.buffered_amount = 0
         self._gathered = 0
         self._flushed_at = 0.0
-        # The socket takes nothing more for now.
+        # The socket takes nothing more for now; and so much waits for it that nothing is read meanwhile.
         self._is_blocked = False
+        self._is_stalled = False
         # Nothing more can be written, ever; there may still be something to read.
         self._is_broken = False
         self._is_flushing = False
@@ -228,6 +240,11 @@ class Connection:
         """Whether the caller is the connection's own thread."""
         return threading.get_ident() == self.thread.ident
 
+    @property
+    def arriving_amount(self) -> int:
+        """Bytes that are here of a message which has not arrived whole."""
+        return self._reader.unfinished_size
+
     def send(self, opcode: Opcode, payload: bytes) -> None:
         """Send a message, or queue it until the connection is open.
 
@@ -247,6 +264,7 @@ class Connection:
             self._outgoing.append((frame, len(payload)))
             self.buffered_amount += len(payload)
             self._gathered += len(frame)
+            self._is_stalled = self._is_over_limit(STALL)
             if not (own and self._is_handing_over and self._is_worth_gathering):
                 self._flush()
 
@@ -275,11 +293,16 @@ class Connection:
         with self._lock:
             if self.state <= ChannelState.OPEN:
                 self._is_closed_by_us = True
-                self._is_given_up = self.state is ChannelState.CONNECTING and not self._outgoing
+                # A ping alone is nothing that anybody waits to have delivered.
+                self._is_given_up = self.state is ChannelState.CONNECTING and len(self._outgoing) == len(self._pings)
                 self._begin_closing(frame)
-        self.ready.fail(ChannelClosed(f"the channel to {self.url} was closed before it was open"))
+        self.ready.fail(self.closed("was closed before it was open"))
         self._waker.wake()
         return self.done
+
+    def closed(self, how: str) -> ChannelClosed:
+        """The error for what can no longer be had of this connection."""
+        return ChannelClosed(f"the channel to {self.url} {how}; connect a new one to go on")
 
     def pause(self) -> None:
         """Stop reading, as soon as the message that is being handed over has been."""
@@ -293,7 +316,7 @@ class Connection:
     # Below here: with the lock held.
 
     def _wait_for_room(self) -> None:
-        while self.buffered_amount > HIGH_WATER and self._is_sendable:
+        while self._is_over_limit(HIGH_WATER) and self._is_sendable:
             self._waiting_for_room += 1
             try:
                 has_changed = self._room.wait(ROOM_TIMEOUT)
@@ -304,6 +327,9 @@ class Connection:
                 # channel, whose thread waits here. Then nobody but us is left to write.
                 self._is_blocked = False
                 self._flush()
+
+    def _is_over_limit(self, limit: int) -> bool:
+        return self.buffered_amount + PIECE_COST * len(self._outgoing) > limit
 
     def _tell_of_room(self) -> None:
         if self._waiting_for_room:
@@ -319,7 +345,7 @@ class Connection:
 
     def _demand_sendable(self) -> None:
         if not self._is_sendable:
-            raise ChannelClosed(f"the channel to {self.url} is closed; connect a new one to go on")
+            raise self.closed("is closed")
 
     def _send_ping(self, payload: bytes, answered: ChannelFuture[float] | None) -> None:
         self._pings.append(_Ping(payload, monotonic(), answered))
@@ -333,12 +359,9 @@ class Connection:
         self._tell_of_room()
 
     def _begin_closing(self, frame: bytes) -> None:
-        self._move_to(ChannelState.CLOSING)
-        if self._is_broken:
-            self._close_by = monotonic() + LINGER
-            return
-        self._close_by = monotonic() + self._close_timeout
+        self._close_by = monotonic() + (LINGER if self._is_broken else self._close_timeout)
         self._outgoing.append((frame, 0))
+        self._move_to(ChannelState.CLOSING)
         self._flush()
 
     def _flush(self) -> None:
@@ -355,6 +378,7 @@ class Connection:
         except BaseException:
             # A signal handler raised, and nobody knows how much was written. Nothing may follow half a frame.
             self._break()
+            self._close_by = min(self._close_by, monotonic() + LINGER)
             raise
         finally:
             self._is_flushing = False
@@ -366,7 +390,8 @@ class Connection:
                 self._silence = 0.0
             if self.state is ChannelState.CLOSING and not self._is_over:
                 self._close_by = self._flushed_at + self._close_timeout
-        if self.buffered_amount <= HIGH_WATER:
+        self._is_stalled = self._is_over_limit(STALL)
+        if not self._is_over_limit(HIGH_WATER):
             self._tell_of_room()
         if self._is_blocked and not self.is_on_own_thread:
             self._waker.wake()
@@ -414,7 +439,9 @@ class Connection:
         self._is_broken = True
         self._outgoing.clear()
         self.buffered_amount = 0
-        self._close_by = min(self._close_by, monotonic() + LINGER)
+        self._is_stalled = False
+        if self.state is not ChannelState.OPEN:
+            self._close_by = min(self._close_by, monotonic() + LINGER)
         self._tell_of_room()
         self._waker.wake()
 
@@ -451,16 +478,18 @@ class Connection:
             self._next_ping_at = now + self._ping_interval
             for ping in self._pings:
                 ping.sent_at = now
-            if self.state is ChannelState.CONNECTING:
+            is_first = self.state is ChannelState.CONNECTING
+            if is_first:
                 self._move_to(ChannelState.OPEN)
-            else:
+            else:  # it was closed already, but what was queued before that still has to leave
                 self._close_by = now + self._close_timeout
             self._flush()
-        self.ready.succeed(None)
+        if is_first:
+            self.ready.succeed(None)
 
         readiness = Readiness(self._waker)
         fd = sock.fileno()
-        reader = FrameReader(self._max_message_size)
+        reader = self._reader
         arrived: Iterator[Message | ControlFrame] | None = reader.read(opened.received)
         while True:
             self._announce()
@@ -480,10 +509,8 @@ class Connection:
                     self._is_blocked = False
                     self._flush()
             readable = readable or is_ahead
-            # What a peer said before it was gone is read, however late we come to it.
-            is_leftover = readable and self._is_broken and self.state is ChannelState.OPEN
-            if now >= self._close_by and not is_leftover:
-                return self._outcome("the peer takes nothing more" if self._is_broken else "the peer did not close it")
+            if now >= self._close_by:
+                return self._outcome("a write was interrupted" if self._is_broken else "the peer did not close it")
             if self._is_awaiting_pong and not (readable or is_paused) and self._silence >= self._ping_timeout:
                 return self._outcome(f"the peer did not answer a ping for {self._ping_timeout:g} s")
             if readable:
@@ -515,7 +542,7 @@ class Connection:
     @property
     def _is_held(self) -> bool:
         """Whether to leave what has arrived for later. Once we are closing, nobody waits for it any more."""
-        return self.state is ChannelState.OPEN and (self._is_paused or self.buffered_amount > STALL)
+        return self.state is ChannelState.OPEN and (self._is_paused or self._is_stalled)
 
     def _hand_over(self, arrived: Iterator[Message | ControlFrame]) -> bool:
         """Hand over what has arrived; true when that was all, false when the rest has to wait."""
@@ -530,7 +557,7 @@ class Connection:
                 if self._outgoing and not self._is_blocked and not self._is_worth_gathering:
                     with self._lock:
                         self._flush()
-                if (self._is_paused or self.buffered_amount > STALL) and self._is_held:
+                if (self._is_paused or self._is_stalled) and self._is_held:
                     return False
         except (ProtocolError, InvalidPayload, MessageTooBig) as error:
             self._fail(error)
@@ -638,12 +665,12 @@ class Connection:
             self._outgoing.clear()
             self.buffered_amount = 0
             self._move_to(ChannelState.CLOSED)
-        self.ready.fail(error or ChannelClosed(f"the channel to {self.url} was closed before it was open"))
+        self.ready.fail(error or self.closed("was closed before it was open"))
         self._announce()
         self._listener.on_end(error)
         for ping in self._pings:
             if ping.answered:
-                ping.answered.fail(error or ChannelClosed(f"the channel to {self.url} closed before the pong came"))
+                ping.answered.fail(error or self.closed("closed before the pong came"))
         self._waker.close()
         self.done.succeed(None)
 
@@ -653,6 +680,18 @@ _FAILURES: Final = {
     InvalidPayload: (CloseCode.INVALID_PAYLOAD, ("sent invalid text", "it should send binary, or encode as UTF-8")),
     MessageTooBig: (CloseCode.MESSAGE_TOO_BIG, ("sent too much", "pass a larger max_message_size to take it")),
 }
+
+
+def isolate(call: Callable[..., object], *args: object) -> bool:
+    """Call somebody else's code, which is alone with what it raises; false when it did."""
+    try:
+        call(*args)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # Ctrl+C on the main thread is meant for whoever runs the program
+        report(error)
+        return False
+    return True
 
 
 def report(error: BaseException) -> None:

@@ -74,6 +74,11 @@ class FrameReader:
         # The first bytes of a character that has not arrived whole.
         self._half_character = b""
 
+    @property
+    def unfinished_size(self) -> int:
+        """Bytes of the message that has begun to arrive and is not complete."""
+        return len(self._payload)
+
     def read(self, data: bytes) -> Iterator[Message | ControlFrame]:
         """Yield what `data` completes, in order. Exhaust it before reading on.
 

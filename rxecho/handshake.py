@@ -34,7 +34,7 @@ from rxecho.errors import ConnectError, ConnectTimeout
 from rxecho.printable import printable
 from rxecho.readiness import Readiness, Waker
 
-__all__ = ["Endpoint", "GivenUp", "Opened", "open_connection"]
+__all__ = ["Endpoint", "GivenUp", "Opened", "open_connection", "without_password"]
 
 MAX_RESPONSE_HEAD: Final = 64 * 1024
 """Bytes of status line and headers that are read before the server is given up on."""
@@ -44,7 +44,12 @@ MAX_QUOTED: Final = 500
 
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)}
 _HTTP_1_1: Final = b"HTTP/1.1 "
-_REDIRECTS = {301, 302, 303, 307, 308}
+
+# Linux calls a socket writable only when a third of its buffer of megabytes is free. A peer that drains slowly would
+# seem to take nothing for seconds.
+_SMALL_UNSENT_QUEUE = [
+    (socket.IPPROTO_TCP, getattr(socket, name), 128 * 1024) for name in ["TCP_NOTSENT_LOWAT"] if hasattr(socket, name)
+]
 
 # What `socket.getaddrinfo` gives: family, type, protocol, canonical name, address.
 _Address = tuple[int, int, int, str, Any]
@@ -55,7 +60,7 @@ _HANDSHAKE_OWN = {
     "sec-websocket-accept": "only servers send it",
     "sec-websocket-extensions": "rxecho says which extensions it speaks",
     "sec-websocket-key": "the handshake draws it itself",
-    "sec-websocket-protocol": "pass protocols=[...] instead",
+    "sec-websocket-protocol": "subprotocols are asked for by themselves",
     "sec-websocket-version": "the handshake says it itself",
     "upgrade": "the handshake says it itself",
 }
@@ -95,7 +100,9 @@ class Endpoint:
         proxy: str | None = None,
     ) -> Endpoint:
         """Read a `ws://` or `wss://` URL (RFC 6455, section 3) and the options that go with it."""
-        shown = _without_password(url)
+        if not isinstance(url, str):
+            raise TypeError(f"a URL is a str, not {url!r}")
+        shown = without_password(url)
         # urlsplit drops tabs and line breaks instead of refusing them.
         if re.search(r"[\x00-\x20\x7f]", url):
             raise ValueError(f"{shown!r} has a space or a control character in it: write it as %20 or the like")
@@ -127,7 +134,7 @@ class Endpoint:
             _judge_header("Origin", origin)
         names = {name.lower() for name, _ in fields}
         if origin is not None and "origin" in names:
-            raise ValueError("Origin is given twice: as origin= and in headers=")
+            raise ValueError("Origin is given twice: by itself and among the headers")
         if parts.username is not None and "authorization" not in names:
             credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             fields.append(("Authorization", f"Basic {b64encode(credentials.encode()).decode()}"))
@@ -171,7 +178,12 @@ class Endpoint:
 _ASCII_IN_TARGET: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """The URL as it may be shown.
+
+    >>> without_password("wss://me:secret@example.org/")
+    'wss://me:***@example.org/'
+    """
     return re.sub(r"^((?:[^/]*//)?[^/?#:@]*):[^/?#]*@", r"\1:***@", url)
 
 
@@ -212,7 +224,7 @@ def _subprotocols(protocols: Iterable[str]) -> tuple[str, ...]:
 
 
 def _parse_proxy(proxy: str) -> tuple[str, int, tuple[str, str] | None]:
-    shown = _without_password(proxy)
+    shown = without_password(proxy)
     try:
         parts = urlsplit(proxy)
         port = parts.port
@@ -295,9 +307,10 @@ def open_connection(endpoint: Endpoint, *, timeout: float, waker: Waker, given_u
             "check the host and the port, and that the server is running"
         ) from error
     except (OSError, WebSocketException, ValueError) as error:
+        or_tls = "" if endpoint.secure else ", or use wss:// if it speaks TLS"
         raise ConnectError(
             f"could not connect to {url}: {opening.step} failed ({_said(str(error))}); "
-            "check that a WebSocket server listens there"
+            f"check that a WebSocket server listens there{or_tls}"
         ) from error
 
 
@@ -379,7 +392,7 @@ class _Opening:
             until = monotonic() + (self._deadline - monotonic()) / (others + 1) if others else inf
             try:
                 self._sock = sock = socket.socket(family, kind, proto)
-                for option in DEFAULT_SOCKET_OPTION:
+                for option in (*DEFAULT_SOCKET_OPTION, *_SMALL_UNSENT_QUEUE):
                     sock.setsockopt(*option)
                 sock.setblocking(False)
                 code = sock.connect_ex(address)
@@ -427,19 +440,32 @@ class _Opening:
             },
         )
         self.send("\r\n".join(request).encode())
-        http_status, headers, phrase = read_headers(self.as_socket)
+        http_status, headers, phrase = self._read_answer()
         if http_status != HTTPStatus.SWITCHING_PROTOCOLS:
-            raise _refused(endpoint, http_status, phrase, headers.get("location"))
+            is_text = headers.get("content-type", "").startswith("text/plain")
+            # As far as it is here already: what else there may be to say is not worth a wait.
+            said = self._ahead.decode(errors="replace") if is_text else ""
+            raise _refused(endpoint, http_status, phrase, headers.get("location"), said)
         accepted, _ = _validate(headers, key, None)
-        if not accepted or not self._first_line == _HTTP_1_1:
+        if not accepted or not self._first_line.startswith(_HTTP_1_1):
             raise WebSocketException("its answer is not the one that a WebSocket server gives")
         if extensions := headers.get("sec-websocket-extensions"):
-            raise WebSocketException(f"the server uses an extension that was not offered: {extensions}")
+            raise WebSocketException(f"the server uses an extension that was not offered: {extensions!r}")
         protocol: str | None = headers.get("sec-websocket-protocol")
         if protocol is not None and protocol not in endpoint.protocols:
             offered = ", ".join(endpoint.protocols) or "none"
             raise WebSocketException(f"the server chose the subprotocol {protocol!r}, offered was {offered}")
         return protocol
+
+    def _read_answer(self) -> tuple[int | None, dict[str, str], str | None]:
+        try:
+            return read_headers(self.as_socket)
+        except WebSocketException:
+            # Something is odd about its headers. Where it refused anyway, that is what there is to say.
+            status = re.match(rb"HTTP/\d\.\d ([1-5]\d\d)", self._first_line)
+            if status is None or int(status[1]) == HTTPStatus.SWITCHING_PROTOCOLS:
+                raise
+            return int(status[1]), {}, None
 
     # What websocket-client calls of a socket.
 
@@ -469,7 +495,7 @@ class _Opening:
             if not self._ahead:
                 return b""
         data, self._ahead = self._ahead[:size], self._ahead[size:]
-        if len(self._first_line) < len(_HTTP_1_1):
+        if not self._first_line.endswith(b"\n"):
             self._first_line += data
         self._head_size += len(data)
         if self._head_size > MAX_RESPONSE_HEAD:
@@ -512,24 +538,31 @@ def _proxy_for(endpoint: Endpoint) -> proxy_info:
 
 def _said(text: str) -> str:
     """What somebody else said, made fit to be quoted inside a sentence."""
-    quoted = printable(text.rstrip("."))
+    quoted = printable(text.strip().rstrip("."))
     return quoted if len(quoted) <= MAX_QUOTED else f"{quoted[:MAX_QUOTED]}…"
 
 
-def _refused(endpoint: Endpoint, http_status: int | None, phrase: str | None, location: str | None) -> ConnectError:
+def _refused(
+    endpoint: Endpoint, http_status: int | None, phrase: str | None, location: str | None, body: str
+) -> ConnectError:
     if http_status is None:
         return ConnectError(
             f"could not connect to {endpoint.url}: the server's answer is not HTTP; "
             "check that a WebSocket server listens there"
         )
-    answer = _said(f"HTTP {http_status} {phrase or ''}".strip())
+    answer = _said(f"HTTP {http_status} {phrase or ''}")
     said = f"could not connect to {endpoint.url}: the server answered {answer}"
-    if http_status in _REDIRECTS and location:
-        said += f", which sends us to {_said(location)}; connect there if you trust it"
-    elif http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    if 300 <= http_status < 400 and location:
+        return ConnectError(
+            f"{said}, which sends us to {_said(location)}; connect there if you trust it", status=http_status
+        )
+    said += " instead of opening a WebSocket"
+    if body.strip():
+        said += f" ({_said(' '.join(body.split()))})"
+    if http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         said += "; check the credentials, such as an Authorization header"
-    elif http_status in (HTTPStatus.NOT_FOUND, HTTPStatus.OK):
-        said += " instead of opening a WebSocket; check the path"
+    elif http_status >= 500:
+        said += "; try again later, or ask whoever runs it"
     else:
-        said += " instead of opening a WebSocket"
+        said += "; check the URL"
     return ConnectError(said, status=http_status)

@@ -25,14 +25,11 @@ class Waker:
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        self._is_set = False
 
     def wake(self) -> None:
         """Make the wait return, now or when it begins."""
-        if not self._is_set:
-            self._is_set = True
-            with suppress(OSError):  # closed in the meantime: nobody is left to wake
-                self._sender.send(b"\0")
+        with suppress(OSError):  # full, so that it returns anyway; or closed, and nobody is left to wake
+            self._sender.send(b"\0")
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
@@ -40,11 +37,8 @@ class Waker:
 
     def drain(self) -> None:
         """Be ready to wake again."""
-        # In this order: a `wake` in between adds nothing, and its caller's news is seen by whoever drained. The
-        # other way round, its byte would be swallowed, and every later `wake` would believe that one is waiting.
         with suppress(BlockingIOError):
-            self._receiver.recv(64)
-        self._is_set = False
+            self._receiver.recv(4096)
 
     def close(self) -> None:
         """Release both ends."""

@@ -65,7 +65,7 @@ class EchoServer:
         pushes a JSON quote at once and then one every `interval` seconds, or with 0 as fast as the client
         reads. Closes with 1000 after `count` of them; without a count it goes on. The same `seed`, a whole
         number, gives the same quotes, byte for byte; without a seed they are others each time.
-    `/slow?delay=1`
+    `/slow?delay=0.25`
         echoes each message `delay` seconds after it came, unless the client has left by then.
     `/flaky?after=3`
         echoes `after` messages, then ends the TCP connection without a close frame.
@@ -119,6 +119,9 @@ class EchoServer:
     def url_for(self, path: str) -> str:
         """The URL of a path with its query, such as `/ticker?interval=0.1`. Raises as `port` does."""
         return self.url + path.removeprefix("/")
+
+    def __repr__(self) -> str:
+        return f"<EchoServer {'not started' if self._port is None else self.url}>"
 
     def __enter__(self) -> Self:
         """Start serving; clients can connect from here on.
@@ -285,7 +288,7 @@ async def _ticker(
     await _read_beside(client, push())
 
 
-async def _slow(client: ServerConnection, delay: float = 1.0) -> None:
+async def _slow(client: ServerConnection, delay: float = 0.25) -> None:
     clock = asyncio.get_running_loop().time
     held: deque[tuple[float, str | bytes]] = deque()
     size = 0

@@ -32,7 +32,7 @@ class WebSocketSink(Observer[Message]):
     def __init__(self, connection: Connection) -> None:
         super().__init__()
         self._connection = connection
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entrant, since a signal handler may send, too
         # All under the lock.
         self._dropped = 0
         self._feeds: set[_Feed] = set()
@@ -68,8 +68,13 @@ class WebSocketSink(Observer[Message]):
             `add` for a message that cannot be sent, or with `ChannelClosed` when the channel closes first. The
             subscription is disposed of in each case.
 
+        Raises:
+            TypeError: It is no observable.
+
         >>> channel.sink.add_stream(reactivex.of("one", "two")).result()
         """
+        if not callable(getattr(observable, "subscribe", None)):
+            raise TypeError(f"not an Observable: {observable!r}; reactivex.from_iterable makes one of a list")
         feed = _Feed(self, ChannelFuture(self._connection))
         with self._lock:
             self._feeds.add(feed)
@@ -135,7 +140,7 @@ class WebSocketSink(Observer[Message]):
             self._has_ended = True
             feeds = list(self._feeds)
         for feed in feeds:
-            feed.end(ChannelClosed(f"the channel to {self._connection.url} closed before the stream had ended"))
+            feed.end(self._connection.closed("closed before the stream had ended"))
 
     def _forget(self, feed: _Feed) -> None:
         with self._lock:

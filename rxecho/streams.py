@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Final, TypeVar
 
 from reactivex import Observable, Observer, abc
 from reactivex.disposable import Disposable
 
-from rxecho.connection import ChannelState, Connection, report
+from rxecho.connection import ChannelState, Connection, isolate, report
 from rxecho.frames import Message
 
 __all__ = ["MessageStream", "Multicast", "StateStream"]
@@ -62,9 +61,9 @@ class Multicast(Observable[_T]):
 
     def _tell_end(self, observer: abc.ObserverBase[_T]) -> None:
         if self._error is None:
-            _isolate(observer.on_completed)
+            isolate(observer.on_completed)
         else:
-            _isolate(observer.on_error, self._error)
+            isolate(observer.on_error, self._error)
 
     def _subscribe_core(
         self,
@@ -86,30 +85,17 @@ class Multicast(Observable[_T]):
             self._observers = tuple(other for other in self._observers if other is not observer)
 
 
-def _isolate(call: Callable[..., None], *args: object) -> bool:
-    """Call a subscriber; false when it raised."""
-    try:
-        call(*args)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-            raise  # Ctrl+C inside `subscribe` is meant for whoever runs the program
-        report(error)
-        return False
-    return True
-
-
 class MessageStream(Multicast[Message]):
     """What arrives. What does so before anybody listens is kept for the first who does.
 
     Args:
-        connection: Paused while as much is kept as may be, so that TCP slows the peer down.
-        max_kept_bytes: How much that is, in bytes.
+        connection: Paused while `MAX_KEPT` messages or `max_message_size` bytes are kept, so that TCP slows the
+            peer down.
     """
 
-    def __init__(self, connection: Connection, max_kept_bytes: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__()
         self._connection = connection
-        self._max_kept_bytes = max_kept_bytes
         # What is kept, until it has been handed over, and for whom as soon as that is known. Under the lock.
         self._kept: deque[Message] | None = deque()
         self._kept_bytes = 0
@@ -129,7 +115,7 @@ class MessageStream(Multicast[Message]):
         assert self._kept is not None
         self._kept.append(message)
         self._kept_bytes += len(message) if isinstance(message, bytes) else len(message.encode())
-        if len(self._kept) >= MAX_KEPT or self._kept_bytes >= self._max_kept_bytes:
+        if len(self._kept) >= MAX_KEPT or self._kept_bytes >= self._connection.max_message_size:
             self._connection.pause()
 
     def catch_up(self) -> None:
@@ -141,7 +127,7 @@ class MessageStream(Multicast[Message]):
             kept, self._kept = self._kept, None
         # Once the first has left, nobody is waiting for the rest: from here on the stream is hot.
         while kept and first in self._observers:
-            if not _isolate(first.on_next, kept.popleft()):
+            if not isolate(first.on_next, kept.popleft()):
                 self._remove(first)
 
     def end(self, error: Exception | None) -> None:
@@ -168,7 +154,7 @@ class MessageStream(Multicast[Message]):
             self._connection.resume()
             return subscription
         # The channel's thread is gone: this one hands over what it left.
-        if all(_isolate(observer.on_next, message) for message in kept):
+        if all(isolate(observer.on_next, message) for message in kept):
             self._tell_end(observer)
         return Disposable()
 
@@ -201,7 +187,7 @@ class StateStream(Multicast[ChannelState]):
         while news:
             for state in news:
                 newest = state
-                if not _isolate(observer.on_next, state):
+                if not isolate(observer.on_next, state):
                     return Disposable()
             # While the observer was busy with those, there may have been more; only when there is none may the
             # channel's thread take over, or the two would overlap.

@@ -153,7 +153,7 @@ def test_serving_on_a_port_in_use_ends_with_1_and_one_sentence(
         (["connect", "ws://127.0.0.1/", "-H", ": nameless"], "NAME: VALUE"),
         (["connect", "ws://127.0.0.1/", "-H", "Two Words: x"], "header"),
         (["connect", "ws://127.0.0.1/", "-H", "Upgrade: h2c"], "Upgrade"),
-        (["connect", "ws://127.0.0.1/", "-H", "Origin: a", "-o", "b"], "--origin"),
+        (["connect", "ws://127.0.0.1/", "-H", "Origin: a", "-o", "b"], "origin is given twice"),
         (["connect", "ws://127.0.0.1/", "-s", "two words"], "subprotocol"),
         (["connect", "ws://127.0.0.1/", "-s", "a", "-s", "a"], "repeated"),
         (["connect", "ws://127.0.0.1/", "--auth", "somebody"], "USER:PASSWORD"),

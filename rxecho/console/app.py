@@ -24,13 +24,15 @@ from rich.text import Text
 
 from rxecho.builder import StreamBuilder
 from rxecho.connection import ChannelState
+from rxecho.console.drawable import count
+from rxecho.console.ending import demand_normal_closure, ending
 from rxecho.console.keyboard import keyboard
 from rxecho.console.panel import Latest
 from rxecho.console.screen import Screen
 from rxecho.console.textfield import TextField, press
 from rxecho.errors import ChannelClosed, ChannelError
 from rxecho.printable import printable
-from rxecho.status import ABNORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED, NORMAL_CLOSURE, describe
+from rxecho.status import ABNORMAL_CLOSURE, NORMAL_CLOSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +166,8 @@ class _Conversation:
         """The user wants no more; the channel closes when the last line is on its way."""
         self._is_leaving = True
         if self._channel.state is ChannelState.CONNECTING:
-            self._end("Closed before it was open")
+            unsent = self._screen.transcript.sent
+            self._end("Closed before it was open" + (f", with {count(unsent, 'message')} unsent" if unsent else ""))
         self._show_state(ChannelState.CLOSING)
         self._loop.call_later(PATIENCE, self._channel.sink.close, NORMAL_CLOSURE)
 
@@ -172,15 +175,16 @@ class _Conversation:
         self._end("Closed without waiting for an answer")
 
     def _on_completed(self) -> None:
-        code, reason = self._channel.close_code, self._channel.close_reason
-        assert code is not None
-        closed = describe(code) + (f": {reason}" if reason else "")
-        if self._is_leaving and code == ABNORMAL_CLOSURE:
-            self._soon(self._end, "Closed: the peer did not answer")
-        elif self._is_leaving or code in _NORMAL:
-            self._soon(self._end, f"Closed: {closed}")
+        if self._is_leaving:
+            answered = self._channel.close_code != ABNORMAL_CLOSURE
+            self._soon(self._end, f"Closed: {ending(self._channel) if answered else 'the peer did not answer'}")
+            return
+        try:
+            demand_normal_closure(self._channel)
+        except ChannelClosed as error:
+            self._on_error(error)
         else:
-            self._on_error(ChannelClosed(f"the server closed the connection with {closed}"))
+            self._soon(self._end, f"Closed by the server: {ending(self._channel)}")
 
     def _on_error(self, error: Exception) -> None:
         self._soon(self._fail, error)
@@ -235,4 +239,3 @@ def _goes_on(field: TextField) -> bool:
 
 
 _SIGHUP = 1  # not every system has it by name
-_NORMAL = (NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED)

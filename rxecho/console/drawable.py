@@ -16,7 +16,7 @@ from rxecho.printable import printable
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions
 
-__all__ = ["Excerpt", "spelled", "symbols"]
+__all__ = ["Excerpt", "count", "spelled", "symbols"]
 
 _ASCII = str.maketrans(
     {"→": ">", "←": "<", "↑": "^", "↓": "v", "❯": ">", "●": "*", "…": "...", "·": "-", "↵": "\\n"}  # noqa: RUF001
@@ -55,12 +55,12 @@ class Excerpt(NamedTuple):
         """Break it into rows of `options.max_width` cells; where `limit` rows do not hold it, the last says so."""
         if isinstance(self.head, bytes):
             rest = " …" if self.size > _HEX else ""
-            text = f"{_count(self.size, 'byte')} {self.head[:_HEX].hex(' ')}{symbols(rest, options)}".rstrip()
+            text = f"{count(self.size, 'byte')} {self.head[:_HEX].hex(' ')}{symbols(rest, options)}".rstrip()
             return wrap(text, max(options.max_width, 1))[:limit]
         head = self.head[: limit * options.max_width]
-        rows = _broken(spelled(head, options, keep="\n"), options.max_width)
+        rows = _broken(spelled(head.replace("\r\n", "\n"), options, keep="\n\t").expandtabs(4), options.max_width)
         if len(head) < self.size or len(rows) > limit:
-            rows[max(limit - 1, 0) :] = [symbols(f"… {_count(self.size, 'character')} in all", options)]
+            rows[max(limit - 1, 0) :] = [symbols(f"… {count(self.size, 'character')} in all", options)]
         return rows
 
 
@@ -72,5 +72,10 @@ def _broken(text: str, width: int) -> list[str]:
     return [row for line in text.split("\n") for row in chop_cells(line, max(width, 1)) or [line]]
 
 
-def _count(number: int, unit: str) -> str:
+def count(number: int, unit: str) -> str:
+    """So many of them, in words.
+
+    >>> count(4812, "message")
+    '4,812 messages'
+    """
     return f"{number:,} {unit}{'s' if number != 1 else ''}"

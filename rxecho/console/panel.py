@@ -6,7 +6,6 @@ It holds the last of each and lays them out in whatever room the terminal has.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from rich.cells import cell_len
 from rich.console import Group
@@ -17,6 +16,7 @@ from rxecho.connection import ChannelState
 from rxecho.console.drawable import Excerpt, spelled, symbols
 from rxecho.console.graphemes import next_grapheme, previous_grapheme
 from rxecho.console.textfield import TextField
+from rxecho.handshake import without_password
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from rxecho.console.transcript import Transcript
     from rxecho.snapshot import AsyncSnapshot
 
-__all__ = ["ConsolePanel", "Latest", "public_url"]
+__all__ = ["ConsolePanel", "Latest"]
 
 HINTS = ("Enter send · ↑↓ history · Ctrl+C close", "Enter send · Ctrl+C close", "Ctrl+C close")
 """What to press; the first that the border has room for is shown."""
+CLOSING_HINTS = ("Ctrl+C again to leave without an answer", "Ctrl+C leave")
 
 _COLOURS = {
     ChannelState.CONNECTING: "yellow",
@@ -58,14 +59,15 @@ class ConsolePanel:
         self.latest: RenderableType = ""
         self.round_trip: float | None = None
         self._transcript = transcript
-        self._url = public_url(url)
+        self._url = without_password(url)
         self._verified = verified
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         inside = options.update_width(max(options.max_width - 4, 1))
         gap = [Text()] if _is_roomy(options) else []
         rows = [Text("Send a message", "dim"), prompt(self.field, inside)]
-        hint = next((hint for hint in HINTS if cell_len(hint) <= inside.max_width - 2), "")
+        hints = CLOSING_HINTS if self.state is ChannelState.CLOSING else HINTS
+        hint = next((hint for hint in hints if cell_len(hint) <= inside.max_width - 2), "")
         yield Panel(
             Group(*rows, *gap, self.latest, *gap, self._status(inside)),
             title=Text("WebSocket Demo", "bold"),
@@ -130,16 +132,6 @@ def prompt(field: TextField, options: ConsoleOptions) -> Text:
     before = _last_cells(before, room - min(cell_len(after), room // 3))
     after = _first_cells(after, room - cell_len(before))
     return Text.assemble((sign, "bold"), before, (cursor, "reverse"), after, no_wrap=True)
-
-
-def public_url(url: str) -> str:
-    """The URL without its password.
-
-    >>> public_url("wss://me:secret@example.org/")
-    'wss://me:…@example.org/'
-    """
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":…@", 1) if password else url
 
 
 def _is_roomy(options: ConsoleOptions) -> bool:

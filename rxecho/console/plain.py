@@ -7,6 +7,7 @@ output. Everything that is not a message is left to the caller to say.
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ import reactivex
 from reactivex.scheduler import NewThreadScheduler
 
 from rxecho import status
-from rxecho.errors import ChannelClosed, ChannelError
+from rxecho.console.ending import demand_normal_closure
+from rxecho.errors import ChannelError
 from rxecho.printable import printable
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ LONGEST_LINE: Final = 64 * 2**20
 GATHERED: Final = 64 * 1024
 """Bytes of output that are held, at most, for one write."""
 
-_NORMAL = frozenset({status.NORMAL_CLOSURE, status.GOING_AWAY, status.NO_STATUS_RECEIVED})
 _PATIENCE = 2.0  # seconds for the closing handshake once Ctrl+C was pressed
 _SLICE = 1.0  # seconds; on Windows, Ctrl+C does not interrupt a wait, it is noticed between two
 
@@ -98,10 +99,8 @@ def _converse(channel: WebSocketChannel, messages: Sequence[str], wait: float, c
     enough = output.ended.result()
     if sent.done() and isinstance(error := sent.exception(), StandardStreamError):
         raise error
-    if too_late and not enough and channel.close_code not in _NORMAL:
-        assert channel.close_code is not None
-        reason = f": {channel.close_reason}" if channel.close_reason else ""
-        raise ChannelClosed(f"the server closed the connection with {status.describe(channel.close_code)}{reason}")
+    if too_late and not enough:
+        demand_normal_closure(channel)
     return 0
 
 
@@ -184,7 +183,10 @@ class _Output:
         self._size = 0
         try:
             while left:
-                left = left[os.write(self._descriptor, left) :]
+                try:
+                    left = left[os.write(self._descriptor, left) :]
+                except BlockingIOError:  # somebody who shares it does not want to wait; we have nothing else to do
+                    select.select([], [self._descriptor], [])
         except BrokenPipeError:
             self._end(True)
         except OSError as error:
@@ -232,9 +234,12 @@ def _first_of(*futures: Future[Any]) -> None:
 def _until_quiet(channel: WebSocketChannel, output: _Output, wait: float) -> None:
     """Wait until everything has left and then, for `wait` seconds, nothing came, or until the output ended."""
     since = monotonic()
+    arrived = 0
     while not output.ended.done():
-        if channel.sink.buffered_amount:
+        # A large message that is on its way, out or in, is no silence.
+        if channel.sink.buffered_amount or channel.arriving_amount != arrived:
             since = monotonic()
+            arrived = channel.arriving_amount
         left = max(since, output.quiet_since) + wait - monotonic()
         if left <= 0:
             return

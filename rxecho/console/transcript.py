@@ -26,7 +26,7 @@ BURST = 100
 """Messages each way that are shown at a time,"""
 FLOOD = 10
 """and after more than that came at a time, as long as it goes on."""
-ROWS = 12
+ROWS = 50
 """Rows that one message may take."""
 
 

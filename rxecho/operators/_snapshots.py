@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from reactivex import Observable
+from reactivex.disposable import CompositeDisposable, SingleAssignmentDisposable
+from reactivex.scheduler import CurrentThreadScheduler
 
 from rxecho.snapshot import AsyncSnapshot, ConnectionState
 
@@ -55,8 +57,14 @@ def snapshots(initial_data: T | None = None) -> Callable[[Observable[T]], Observ
                 observer.on_next(latest.in_state(ConnectionState.DONE))
                 observer.on_completed()
 
+            def subscribe_to_source(*_: object) -> None:
+                subscription.disposable = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+
+            subscription = SingleAssignmentDisposable()
             observer.on_next(latest)
-            return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+            # Not before this subscription is the observer's to dispose of: where the first snapshot was enough, a
+            # channel's stream must not take it for somebody who listens.
+            return CompositeDisposable(CurrentThreadScheduler.singleton().schedule(subscribe_to_source), subscription)
 
         return Observable(subscribe)
 

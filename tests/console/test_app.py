@@ -240,7 +240,7 @@ def test_ctrl_c_while_connecting_gives_up_at_once() -> None:
         terminal.wait_for("● connecting")
         terminal.send("queued\r" + CTRL_C)
         assert terminal.wait() == 0
-        assert last_line(terminal) == "Closed before it was open"
+        assert last_line(terminal) == "Closed before it was open, with 1 message unsent"
         assert_given_back(terminal)
 
 
@@ -271,7 +271,7 @@ def test_when_the_peer_closes_the_console_ends_after_showing_all_that_came() -> 
             "← message 0",
             "← message 1",
             "← message 2",
-            "Closed: 1001 (going away): good night\\e",
+            "Closed by the server: 1001 (going away): good night\\e",
         ]
         assert_given_back(terminal)
 

@@ -102,12 +102,12 @@ def test_disposing_unsubscribes_from_the_source() -> None:
     assert source.subscriptions == [Subscription(200, 220)]
 
 
-def test_who_takes_only_the_first_snapshot_leaves_no_subscription() -> None:
+def test_who_takes_only_the_first_snapshot_never_subscribes_to_the_source() -> None:
     scheduler = TestScheduler()
     source = scheduler.create_hot_observable(on_next(210, "a"))
     result = scheduler.start(lambda: source.pipe(operators.snapshots(), ops.take(1)))
     assert result.messages == [on_next(200, AsyncSnapshot[str].waiting()), on_completed(200)]
-    assert source.subscriptions == [Subscription(200, 200)]
+    assert source.subscriptions == []
 
 
 def test_the_scheduler_is_passed_down() -> None:
