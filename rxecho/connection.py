@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Never, TypeVar
 
 from rxecho.errors import ChannelClosed, ChannelError, ConnectionLost, InvalidPayload, MessageTooBig, ProtocolError
 from rxecho.frames import (
@@ -137,6 +137,10 @@ class Listener:
     """All is over: in order, or with an error."""
 
 
+class _Ended(Exception):
+    """The connection is no more; the text says what happened."""
+
+
 @dataclass(slots=True)
 class _Ping:
     payload: bytes
@@ -184,6 +188,7 @@ class Connection:
         self.max_message_size = max_message_size
         self._reader = FrameReader(max_message_size)
         self._waker = Waker()
+        self._readiness = Readiness(self._waker)
 
         # One lock for the state, for all that is sent, and around every call of TLS, which no two threads may
         # enter at once. It is re-entrant because a signal handler may send, too. Never held while user code runs.
@@ -456,9 +461,11 @@ class Connection:
                 waker=self._waker,
                 given_up=lambda: self._is_given_up,
             )
-            error = self._serve(opened)
+            self._serve(opened)
         except GivenUp:
             pass
+        except _Ended as end:
+            error = self._outcome(str(end), end.__cause__)
         except ChannelError as reason:
             error = reason
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not leave anybody waiting
@@ -467,13 +474,27 @@ class Connection:
             report(fault)
         self._finish(error)
 
-    def _serve(self, opened: Opened) -> ChannelError | None:
-        """Read and hand over until the end; return what went wrong."""
+    def _serve(self, opened: Opened) -> Never:
+        """Read and hand over until the end.
+
+        Raises:
+            _Ended: That is now.
+        """
+        self._open(opened)
+        arrived: Iterator[Message | ControlFrame] | None = self._reader.read(opened.received)
+        while True:
+            self._announce()
+            self._listener.on_wake()
+            if arrived is not None and not self._is_held and self._hand_over(arrived):
+                arrived = None
+            if self._wait(opened.sock, may_read=arrived is None):
+                arrived = self._read(opened.sock)
+
+    def _open(self, opened: Opened) -> None:
         self.protocol = opened.protocol
-        sock = opened.sock
         with self._lock:
-            self._sock = sock
-            self._is_tls = isinstance(sock, ssl.SSLSocket)
+            self._sock = opened.sock
+            self._is_tls = isinstance(opened.sock, ssl.SSLSocket)
             now = monotonic()
             self._next_ping_at = now + self._ping_interval
             for ping in self._pings:
@@ -487,41 +508,44 @@ class Connection:
         if is_first:
             self.ready.succeed(None)
 
-        readiness = Readiness(self._waker)
-        fd = sock.fileno()
-        reader = self._reader
-        arrived: Iterator[Message | ControlFrame] | None = reader.read(opened.received)
-        while True:
-            self._announce()
-            self._listener.on_wake()
-            if arrived is not None and not self._is_held and self._hand_over(arrived):
-                arrived = None
+    def _wait(self, sock: socket.socket, *, may_read: bool) -> bool:
+        """Wait for something to do, write what could not be written before, and say whether there is something to read.
 
-            now = monotonic()
-            is_paused = self._is_paused
-            timeout = max(0.0, min(self._close_by - now, self._keep_alive(now)))
-            is_ahead = arrived is None and self._is_tls and self._is_ahead(sock)
-            readable, writable = readiness.wait(fd, arrived is None, self._is_blocked, 0 if is_ahead else timeout)
-            if self._is_awaiting_pong and not is_paused:
-                self._silence += monotonic() - now
-            if writable or (readable and self._is_blocked and self._is_tls):
-                with self._lock:
-                    self._is_blocked = False
-                    self._flush()
-            readable = readable or is_ahead
-            if now >= self._close_by:
-                return self._outcome("a write was interrupted" if self._is_broken else "the peer did not close it")
-            if self._is_awaiting_pong and not (readable or is_paused) and self._silence >= self._ping_timeout:
-                return self._outcome(f"the peer did not answer a ping for {self._ping_timeout:g} s")
-            if readable:
-                try:
-                    data = self._receive(sock, min(max(READ_SIZE, reader.missing), LARGEST_READ))
-                except OSError as error:
-                    return self._outcome("it was cut", error)
-                if data == b"":
-                    return self._outcome("the peer went away without a close frame")
-                if data and not self._is_over:
-                    arrived = reader.read(data)
+        Raises:
+            _Ended: The peer has not closed, or not answered a ping, in time.
+        """
+        began = monotonic()
+        is_paused = self._is_paused
+        timeout = max(0.0, min(self._close_by - began, self._keep_alive(began)))
+        is_ahead = may_read and self._is_tls and self._is_ahead(sock)
+        readable, writable = self._readiness.wait(sock.fileno(), may_read, self._is_blocked, 0 if is_ahead else timeout)
+        if self._is_awaiting_pong and not is_paused:
+            self._silence += monotonic() - began
+        # Over TLS, what blocks a write may be something to read.
+        if writable or (readable and self._is_blocked and self._is_tls):
+            with self._lock:
+                self._is_blocked = False
+                self._flush()
+        readable = readable or is_ahead
+        if began >= self._close_by:
+            raise _Ended("a write was interrupted" if self._is_broken else "the peer did not close it")
+        if self._is_awaiting_pong and not (readable or is_paused) and self._silence >= self._ping_timeout:
+            raise _Ended(f"the peer did not answer a ping for {self._ping_timeout:g} s")
+        return readable
+
+    def _read(self, sock: socket.socket) -> Iterator[Message | ControlFrame] | None:
+        """What has arrived, or `None`.
+
+        Raises:
+            _Ended: The peer is gone.
+        """
+        try:
+            data = self._receive(sock, min(max(READ_SIZE, self._reader.missing), LARGEST_READ))
+        except OSError as error:
+            raise _Ended("it was cut") from error
+        if data == b"":
+            raise _Ended("the peer went away without a close frame")
+        return self._reader.read(data) if data and not self._is_over else None
 
     def _is_ahead(self, sock: socket.socket) -> bool:
         """Whether TLS has received more than was read of it: of that, the socket does not tell."""
@@ -643,14 +667,15 @@ class Connection:
         while self._transitions:
             self._listener.on_state(self._transitions.popleft())
 
-    def _outcome(self, what: str, cause: OSError | None = None) -> ChannelError | None:
+    def _outcome(self, what: str, cause: BaseException | None) -> ChannelError | None:
+        """What went wrong, if anything did, now that it has ended in that way."""
         if self._peer_close or self._is_closed_by_us:
             return None
         if self._failure:
             return self._failure
+        why = f" ({cause.strerror or cause})" if isinstance(cause, OSError) else ""
         lost = ConnectionLost(
-            f"the connection to {self.url} was lost: {what}{f' ({cause.strerror or cause})' if cause else ''}; "
-            "check the server and the network, then connect anew"
+            f"the connection to {self.url} was lost: {what}{why}; check the server and the network, then connect anew"
         )
         lost.__cause__ = cause
         return lost
