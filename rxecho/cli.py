@@ -310,7 +310,10 @@ def connect(
     return lambda: talk(url, options)
 
 
-@rxecho.command()
+@rxecho.command(
+    epilog="Paths: / and /echo echo; /broadcast sends to everybody there; /ticker?interval=&count=&seed= pushes quotes; "
+    "/slow?delay= echoes late; /flaky?after= drops the connection; /close?code=&reason= closes at once."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="The address to listen on.")
 @click.option(
     "--port",
