@@ -311,8 +311,8 @@ def connect(
 
 
 @rxecho.command(
-    epilog="Paths: / and /echo echo; /broadcast sends to everybody there; /ticker?interval=&count=&seed= pushes quotes; "
-    "/slow?delay= echoes late; /flaky?after= drops the connection; /close?code=&reason= closes at once."
+    epilog="Paths: / and /echo echo; /broadcast sends to everybody there; /ticker?interval=&count=&seed= pushes "
+    "quotes; /slow?delay= echoes late; /flaky?after= drops the connection; /close?code=&reason= closes at once."
 )
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="The address to listen on.")
 @click.option(

@@ -460,11 +460,12 @@ class _Opening:
     def _read_answer(self) -> tuple[int | None, dict[str, str], str | None]:
         try:
             return read_headers(self.as_socket)
-        except WebSocketException:
+        except (WebSocketException, ValueError, LookupError) as error:
             # Something is odd about its headers. Where it refused anyway, that is what there is to say.
             status = re.match(rb"HTTP/\d\.\d ([1-5]\d\d)", self._first_line)
             if status is None or int(status[1]) == HTTPStatus.SWITCHING_PROTOCOLS:
-                raise
+                # websocket-client 1.9.0 leaves some of its errors to Python.
+                raise error if isinstance(error, WebSocketException) else WebSocketException(repr(error)) from error
             return int(status[1]), {}, None
 
     # What websocket-client calls of a socket.
