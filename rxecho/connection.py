@@ -47,7 +47,7 @@ STALL: Final = 64 * 2**20
 """Bytes waiting to be sent beyond which nothing is read until the peer drains them."""
 
 PIECE_COST: Final = 128
-"""Bytes that a piece of the queue takes beside its payload: else any number of empty messages would cost nothing."""
+"""Bytes that a message counts for at least, since each takes memory: else any number of empty ones could wait."""
 
 ROOM_TIMEOUT: Final = 0.1
 """Seconds that `send` leaves it to the connection's own thread to make room, before it tries by itself."""
@@ -334,7 +334,7 @@ class Connection:
                 self._flush()
 
     def _is_over_limit(self, limit: int) -> bool:
-        return self.buffered_amount + PIECE_COST * len(self._outgoing) > limit
+        return self.buffered_amount > limit or len(self._outgoing) * PIECE_COST > limit
 
     def _tell_of_room(self) -> None:
         if self._waiting_for_room:

@@ -41,8 +41,9 @@ class WebSocketSink(Observer[Message]):
     def add(self, message: str | bytes | bytearray | memoryview) -> None:
         """Send a message: `str` as text, anything else as binary. Dart's `sink.add`.
 
-        Before the channel is open it is queued. While more than 4 MiB wait to be sent this blocks until there is
-        room, except on the channel's own thread, that is inside a subscriber, where it queues.
+        Before the channel is open it is queued. While more than 4 MiB (or 32,768 messages) wait to be sent, this
+        blocks until there is room; on the channel's own thread, that is inside a subscriber, it queues instead. A
+        reply made there may leave only with the next one, so that many replies are one write.
 
         Raises:
             TypeError: It is neither text nor bytes.
