@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rxecho import __version__
-from rxecho.errors import ChannelError
+from rxecho.errors import ChannelClosed, ChannelError
 from rxecho.printable import printable
 
 if TYPE_CHECKING:
@@ -72,10 +72,11 @@ def main(args: Sequence[str] | None = None) -> int:
         _say(what[:1].lower() + what[1:] + ("" if what.endswith("?") else seek))
         return error.exit_code
     except ChannelError as error:
-        # Behind the last semicolon is what to try; before it there may be anything.
+        # Behind the last semicolon is what to try; before it, and in a close reason, there may be anything.
         what, semicolon, advice = str(error).rpartition("; ")
-        for argument, option in _ADVICE.items():
-            advice = advice.replace(argument, option)
+        if not isinstance(error, ChannelClosed):
+            for argument, option in _ADVICE.items():
+                advice = advice.replace(argument, option)
         _say(f"{what}{semicolon}{advice}")
         return FAILED
     except (KeyboardInterrupt, click.Abort):

@@ -10,10 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from peer import BadPeer, frame
 from raw_server import CLOSE, TEXT, TIMEOUT, Peer, raw_server
 
 import rxecho
@@ -345,6 +348,79 @@ def test_an_unknown_host_ends_with_1(capfd: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     assert is_one_sentence(err)
     assert "nowhere.invalid" in err
+
+
+@pytest.mark.parametrize("target", ["?origin=a&headers=b&proxy=c", "connect_timeout/max_message_size", '?proxy=""'])
+def test_a_url_is_shown_as_it_was_written_whatever_words_are_in_it(
+    target: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{taken.getsockname()[1]}/{target}"
+        assert main(["connect", url, "-x", "hello"]) == 1
+        assert f" {url}: " in capfd.readouterr().err
+    with raw_server(Peer.wait_for_end) as port:
+        url = f"ws://127.0.0.1:{port}/{target}"
+        assert main(["connect", url, "-x", "hello", "--connect-timeout", "0.05"]) == 1
+    err = capfd.readouterr().err
+    assert f" {url}: " in err
+    assert err.endswith("with --connect-timeout\n")
+
+
+def test_a_system_without_a_descriptor_left_is_one_sentence_that_does_not_blame_standard_output(
+    server: EchoServer,
+) -> None:
+    program = """if True:
+        import os, resource, sys
+        from rxecho.cli import main
+        main(["connect", sys.argv[1], "-x", "so far everything is imported", "-n", "1"])
+        free = os.dup(0)
+        os.close(free)
+        usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+        for limit in range(free, free + 4):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, usual[1]))
+            status = main(["connect", sys.argv[1], "-x", f"with {limit - free} left", "-n", "1"])
+            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+            print(status, flush=True)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program, server.url], capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    # Two descriptors wake the channel's thread, and one is the connection.
+    assert done.stdout == "so far everything is imported\n1\n1\n1\nwith 3 left\n0\n"
+    sentences = done.stderr.splitlines(keepends=True)
+    assert len(sentences) == 3
+    assert all(is_one_sentence(sentence) and "Too many open files" in sentence for sentence in sentences)
+    assert "standard output" not in done.stderr
+
+
+def test_a_line_of_20_mb_is_printed_whole_although_its_echo_comes_with_pauses_longer_than_the_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = b"0123456789abcdef" * (20 * 10**6 // 16)
+    pause = threading.Event()
+
+    def conduct(peer: Peer) -> None:
+        echo = BadPeer(peer.sock)
+        echo.open()
+        message = memoryview(frame(TEXT, line))
+        # The echo begins before the message has come whole: there is no silence in between.
+        echo.read(10 * 10**6)
+        echo.sock.sendall(message[: 5 * 10**6])
+        echo.read(10 * 10**6 + 14)
+        for piece in (message[5 * 10**6 : 15 * 10**6], message[15 * 10**6 :]):
+            pause.wait(0.2)
+            echo.sock.sendall(piece)
+        echo.send(*echo.receive())
+        echo.leave()
+
+    (tmp_path / "line").write_bytes(line + b"\n")
+    with (tmp_path / "line").open() as file, raw_server(conduct) as port:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert main(["connect", f"ws://127.0.0.1:{port}/", "--max-size", "20000000", "-w", "0.05", "-n", "1"]) == 0
+    out, err = capfd.readouterr()
+    assert (len(out), err) == (len(line) + 1, "")
+    assert out.encode() == line + b"\n"
 
 
 def test_ctrl_c_in_plain_mode_closes_with_1000_and_ends_with_130() -> None:

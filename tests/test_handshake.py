@@ -6,6 +6,7 @@ import math
 import re
 import socket
 import threading
+import traceback
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from websockets.utils import accept_key
 
 from rxecho import ChannelClosed, ChannelState, ConnectError, ConnectTimeout, WebSocketChannel
 from rxecho.handshake import Endpoint
+from rxecho.printable import printable
 
 Conduct = Callable[[Peer], object]
 
@@ -92,6 +94,17 @@ def says(text: str) -> Conduct:
 SWITCHING = (
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n"
 )
+
+
+def says_as_proxy(text: str) -> Conduct:
+    """A proxy that answers with `text`."""
+
+    def conduct(peer: Peer) -> None:
+        peer.read_head()
+        peer.sock.sendall(text.encode("latin-1"))
+        peer.wait_for_end()
+
+    return conduct
 
 
 def switches(header: str) -> Conduct:
@@ -457,6 +470,91 @@ def test_what_the_server_says_cannot_command_the_terminal() -> None:
 )
 def test_however_much_the_server_says_the_error_is_short(line: str) -> None:
     assert len(str(failure_at(says(line.format("x" * 60_000) + "\r\n\r\n")))) < 1000
+
+
+@pytest.mark.parametrize("phrase", ["Zur\xfcck", "Nicht gefunden \xa7"])
+def test_the_status_is_known_also_when_the_phrase_is_latin_1(phrase: str) -> None:
+    error = failure_at(says(f"HTTP/1.1 404 {phrase}\r\n\r\n"))
+    assert error.status == 404
+    assert "the server answered HTTP 404" in str(error)
+
+
+@pytest.mark.parametrize("line", ["this is no header", "X-Latin: \xfc", "\xfc"])
+def test_the_status_is_known_also_when_a_header_line_is_odd(line: str) -> None:
+    error = failure_at(says(f"HTTP/1.1 503 Busy\r\n{line}\r\nX: y\r\n\r\n"))
+    assert error.status == 503
+    assert "the server answered HTTP 503" in str(error)
+
+
+@pytest.mark.parametrize("status", [300, 304, 305, 306, 399])
+def test_every_3xx_with_a_location_names_it(status: int) -> None:
+    error = failure_at(says(f"HTTP/1.1 {status} Elsewhere\r\nLocation: ws://elsewhere.invalid/\r\n\r\n"))
+    assert error.status == status
+    assert "which sends us to ws://elsewhere.invalid/; connect there if you trust it" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (304, "check the URL"),
+        (400, "check the URL"),
+        (401, "check the credentials"),
+        (403, "check the credentials"),
+        (404, "check the URL"),
+        (429, "check the URL"),
+        (500, "try again later"),
+        (503, "try again later"),
+        (599, "try again later"),
+    ],
+)
+def test_a_refusal_says_what_to_try(status: int, advice: str) -> None:
+    what, _, tried = str(failure_at(says(f"HTTP/1.1 {status} No\r\n\r\n"))).rpartition("; ")
+    assert what.endswith(f"the server answered HTTP {status} No instead of opening a WebSocket")
+    assert tried.startswith(advice)
+
+
+def test_a_plain_text_that_came_along_with_a_refusal_is_quoted_escaped_and_cut() -> None:
+    head = "HTTP/1.1 400 Bad Request\r\nContent-Type: {}\r\n\r\n"
+    error = failure_at(says(head.format("text/plain; charset=utf-8") + "a token\n is  missing \x1b[31m.\n"))
+    assert "HTTP 400 Bad Request instead of opening a WebSocket (a token is missing \\e[31m); check" in str(error)
+    error = failure_at(says(head.format("text/plain") + "x" * 3000))
+    assert f" ({'x' * 500}…); check" in str(error)
+    error = failure_at(says(head.format("text/html") + "<p>hello</p>"))
+    assert "hello" not in str(error)
+
+
+CONTROLS = "\x1b[31m\x07\x9b31m".encode().decode("latin-1")
+RIGHT_TO_LEFT = "\u202e".encode().decode("latin-1")
+
+
+@pytest.mark.parametrize("evil", [CONTROLS, RIGHT_TO_LEFT, "\x9b31m"], ids=["controls", "bidi", "not UTF-8"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        SWITCHING + "Sec-WebSocket-Extensions: {}\r\n",
+        SWITCHING + "Sec-WebSocket-Protocol: {}\r\n",
+        SWITCHING + "{}\r\n",
+        SWITCHING + "X{}: {}\r\n{}\r\n",
+        SWITCHING.replace("ACCEPT", "{}"),
+        SWITCHING.replace("Upgrade: websocket", "Upgrade: {}"),
+        "HTTP/1.1 404 {}\r\n",
+        "HTTP/1.1 404 No\r\n{}\r\n",
+        "HTTP/1.1 400 {}\r\nContent-Type: text/plain\r\n\r\n{}\r\n",
+        "HTTP/1.1 302 {}\r\nLocation: {}\r\n",
+        "HTTP/1.1 {}\r\n",
+        "{}\r\n",
+    ],
+)
+def test_no_control_character_of_the_server_is_in_the_whole_traceback(text: str, evil: str) -> None:
+    error = failure_at(says(text.replace("{}", evil) + "\r\n"))
+    whole = "".join(traceback.format_exception(error))
+    assert printable(whole, keep="\n") == whole
+
+
+def test_no_control_character_of_a_proxy_is_in_the_whole_traceback() -> None:
+    for text in (f"HTTP/1.1 403 {CONTROLS}\r\n", f"HTTP/1.1 200 OK\r\n{CONTROLS}\r\n", "\x9b31m\r\n"):
+        whole = "".join(traceback.format_exception(failure_through(says_as_proxy(text + "\r\n"))))
+        assert printable(whole, keep="\n") == whole
 
 
 def test_header_names_and_the_upgrade_are_read_regardless_of_case_and_of_spaces() -> None:

@@ -51,6 +51,18 @@ def test_operators_import_rx_and_nothing_else_that_is_heavy() -> None:
     assert fresh("from rxecho import operators") == ["reactivex"]
 
 
+@pytest.mark.parametrize(
+    ("module", "unknown"),
+    [
+        ("connection", {"reactivex", "rich", "prompt_toolkit"}),
+        ("channel", {"rich", "prompt_toolkit", "websockets"}),
+        ("builder", {"prompt_toolkit", "websocket", "websockets"}),
+    ],
+)
+def test_imports_point_one_way(module: str, unknown: set[str]) -> None:
+    assert unknown & set(fresh(f"import rxecho.{module}")) == set()
+
+
 def test_dir_lists_every_public_name() -> None:
     assert set(rxecho.__all__) <= set(dir(rxecho))
 

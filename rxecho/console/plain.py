@@ -234,12 +234,13 @@ def _first_of(*futures: Future[Any]) -> None:
 def _until_quiet(channel: WebSocketChannel, output: _Output, wait: float) -> None:
     """Wait until everything has left and then, for `wait` seconds, nothing came, or until the output ended."""
     since = monotonic()
-    arrived = 0
+    was_arriving = 0
     while not output.ended.done():
-        # A large message that is on its way, out or in, is no silence.
-        if channel.sink.buffered_amount or channel.arriving_amount != arrived:
+        # A message that is on its way, out or in, is no silence, also when it has just become whole.
+        arriving = channel.arriving_amount
+        if channel.sink.buffered_amount or arriving or was_arriving:
             since = monotonic()
-            arrived = channel.arriving_amount
+        was_arriving = arriving
         left = max(since, output.quiet_since) + wait - monotonic()
         if left <= 0:
             return

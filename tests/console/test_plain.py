@@ -362,6 +362,17 @@ def test_a_connection_that_is_lost_while_sending_is_not_taken_for_the_end_of_the
             done.result(TIMEOUT)
 
 
+def test_an_output_that_does_not_want_to_wait_gets_everything_all_the_same(shell: Shell, server: EchoServer) -> None:
+    assert shell.stdout is not None
+    os.set_blocking(shell.stdout.fileno(), False)
+    line = "0123456789" * 100_000
+    done = shell.run(server.url, messages=[line, line], wait=5, count=2)
+    with pytest.raises(TimeoutError):
+        done.result(0.2)  # the pipe is full, and nobody reads it
+    assert shell.read_all().decode() == f"{line}\n" * 2
+    assert done.result(TIMEOUT) == 0
+
+
 def test_a_reader_of_the_output_that_has_had_enough_ends_it_normally(shell: Shell, server: EchoServer) -> None:
     done = shell.run(server.url_for("/ticker?interval=0"))
     shell.read(1)
