@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from raw_server import CLOSE, TIMEOUT, Peer
@@ -14,6 +14,7 @@ from reactivex import abc
 from websockets.utils import accept_key
 
 from rxecho import WebSocketChannel
+from rxecho.frames import Message
 
 CONTINUATION = 0
 
@@ -200,3 +201,22 @@ def connected(behind: bytes = b"", **options: Any) -> Iterator[tuple[WebSocketCh
         peer.open_with(behind)
         channel.ready.result(TIMEOUT)
         yield channel, peer
+
+
+def listen(channel: WebSocketChannel) -> Recorder[Message]:
+    """Subscribe to the stream, and record it."""
+    recorder: Recorder[Message] = Recorder()
+    channel.stream.subscribe(recorder)
+    return recorder
+
+
+def send_until_full(peer: BadPeer, data: bytes) -> memoryview:
+    """Send as much as TCP takes; return what it does not, which is some of it in any case."""
+    left = memoryview(data)
+    peer.sock.settimeout(0.3)
+    with suppress(TimeoutError):
+        while left:
+            left = left[peer.sock.send(left) :]
+    peer.sock.settimeout(TIMEOUT)
+    assert left
+    return left

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from peer import BadPeer, Recorder, connected, connecting, frame
+from peer import BadPeer, Recorder, connected, connecting, frame, listen, send_until_full
 from raw_server import BINARY, CLOSE, PING, TEXT, TIMEOUT, raw_server
 
 from rxecho import ChannelClosed, ChannelState, ConnectError, ConnectionLost, WebSocketChannel
@@ -38,24 +38,6 @@ def refused_port() -> Iterator[int]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
-
-
-def listen(channel: WebSocketChannel) -> Recorder[Message]:
-    recorder: Recorder[Message] = Recorder()
-    channel.stream.subscribe(recorder)
-    return recorder
-
-
-def send_until_full(peer: BadPeer, data: bytes) -> memoryview:
-    """Send as much as TCP takes; return what it does not, which is some of it in any case."""
-    left = memoryview(data)
-    peer.sock.settimeout(0.3)
-    with suppress(TimeoutError):
-        while left:
-            left = left[peer.sock.send(left) :]
-    peer.sock.settimeout(TIMEOUT)
-    assert left
-    return left
 
 
 # How it is made.

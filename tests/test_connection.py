@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from peer import CONTINUATION, BadPeer, Recorder, connected, connecting, frame
+from peer import CONTINUATION, BadPeer, Recorder, connected, connecting, frame, listen, send_until_full
 from raw_server import BINARY, CLOSE, PING, PONG, TEXT, TIMEOUT
 
 from rxecho import (
@@ -37,24 +37,6 @@ MEGABYTE = bytes(1 << 20)
 
 def close_payload(code: int, reason: str = "") -> bytes:
     return struct.pack("!H", code) + reason.encode()
-
-
-def listen(channel: WebSocketChannel) -> Recorder[Message]:
-    recorder: Recorder[Message] = Recorder()
-    channel.stream.subscribe(recorder)
-    return recorder
-
-
-def send_until_full(peer: BadPeer, data: bytes) -> memoryview:
-    """Send as much as TCP takes; return what it does not, which is some of it in any case."""
-    left = memoryview(data)
-    peer.sock.settimeout(0.3)
-    with suppress(TimeoutError):
-        while left:
-            left = left[peer.sock.send(left) :]
-    peer.sock.settimeout(TIMEOUT)
-    assert left
-    return left
 
 
 # The closing handshake, begun by the peer.
