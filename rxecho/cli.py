@@ -164,7 +164,7 @@ def _plain_options(command: _Command) -> _Command:
             "--count",
             type=click.IntRange(min=1),
             metavar="COUNT",
-            help="In plain mode, end as soon as so many messages came, even if --wait is not over.",
+            help="In plain mode, end as soon as so many messages came; without -w, not before that.",
         ),
         click.option(
             "-w",
@@ -172,7 +172,7 @@ def _plain_options(command: _Command) -> _Command:
             type=_seconds,
             metavar="SECONDS",
             help="In plain mode, end when nothing has arrived for so long after the end of the input: 0.5 unless "
-            "given, 0 waits for nothing, inf until the server closes.",
+            "this or -n is given, 0 waits for nothing, inf until the server closes.",
         ),
         click.option(
             "-x",
@@ -338,7 +338,10 @@ def _way_to_talk(execute: tuple[str, ...], wait: float | None, count: int | None
         if wait is not None or count is not None:
             raise click.UsageError("-w and -n belong to plain mode: write --plain, too")
         return _talk_in_console
-    return partial(_talk_plainly, messages=execute, wait=0.5 if wait is None else wait, count=count)
+    if wait is None:
+        # Who says how many messages are wanted has said when to end.
+        wait = 0.5 if count is None else inf
+    return partial(_talk_plainly, messages=execute, wait=wait, count=count)
 
 
 def _on_terminal() -> bool:

@@ -60,6 +60,15 @@ def test_the_demo_takes_the_options_of_plain_mode(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr() == ("one\ntwo\n", "")
 
 
+def test_a_count_is_waited_for_unless_a_wait_is_given_too(capfd: pytest.CaptureFixture[str]) -> None:
+    with EchoServer() as server:
+        late = server.url_for("/slow?delay=0.7")
+        assert main(["connect", late, "-x", "hello", "-n", "1"]) == 0
+        assert capfd.readouterr() == ("hello\n", "")
+        assert main(["connect", late, "-x", "hello", "-n", "1", "-w", "0.1"]) == 0
+        assert capfd.readouterr() == ("", "")
+
+
 def test_version_is_said_without_importing_what_only_a_channel_or_a_console_needs() -> None:
     program = """if True:
         import sys
