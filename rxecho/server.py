@@ -210,6 +210,12 @@ class EchoServer:
         port: int = next(iter(server.sockets)).getsockname()[1]
         started.set_result((port, functools.partial(loop.call_soon_threadsafe, stopped.set)))
         await stopped.wait()
+        # Accept nobody more, and let in who has just been accepted: asyncio would lose the socket of a client whose
+        # transport it comes to make after the server was closed.
+        for listening in server.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows' loop has no readers
+                loop.remove_reader(listening)
+        await asyncio.sleep(0)
         server.close(code=GOING_AWAY)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):

@@ -205,6 +205,23 @@ def test_it_leaves_no_thread_and_no_socket_behind() -> None:
     assert open_files() == files
 
 
+def test_clients_that_connect_while_it_is_left_are_lost_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    files = open_files()
+    for _ in range(3):
+        with EchoServer() as server, socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT):
+            crowd = threading.Thread(target=connect_until_refused, args=(server.port,))
+            crowd.start()
+        crowd.join()
+    assert caplog.messages == []
+    assert open_files() == files
+
+
+def connect_until_refused(port: int) -> None:
+    with contextlib.suppress(OSError):
+        for _ in range(20_000):
+            socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT).close()
+
+
 @pytest.mark.parametrize("path", ["/", "/broadcast", "/ticker?interval=3600", "/slow?delay=3600"])
 def test_leaving_it_closes_the_connections_with_1001(path: str) -> None:
     with contextlib.ExitStack() as stack:
