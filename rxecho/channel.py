@@ -18,9 +18,9 @@ from reactivex import Observable, abc, operators
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rxecho.connection import ChannelState, Connection, Listener
+from rxecho.endpoint import Endpoint
 from rxecho.errors import ChannelError
 from rxecho.frames import Message
-from rxecho.handshake import Endpoint
 from rxecho.sink import WebSocketSink
 from rxecho.status import CloseCode
 from rxecho.streams import MessageStream, Multicast, StateStream

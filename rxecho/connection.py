@@ -20,6 +20,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Never, TypeVar
 
+from rxecho.endpoint import Endpoint
 from rxecho.errors import ChannelClosed, ChannelError, ConnectionLost, InvalidPayload, MessageTooBig, ProtocolError
 from rxecho.frames import (
     MAX_CONTROL_PAYLOAD,
@@ -31,7 +32,7 @@ from rxecho.frames import (
     encode_close,
     parse_close,
 )
-from rxecho.handshake import Endpoint, GivenUp, Opened, open_connection
+from rxecho.handshake import GivenUp, Opened, open_connection
 from rxecho.readiness import Readiness, Waker
 from rxecho.status import CloseCode
 

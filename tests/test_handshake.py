@@ -22,7 +22,7 @@ from websocket._handshake import CookieJar
 from websockets.utils import accept_key
 
 from rxecho import ChannelClosed, ChannelState, ConnectError, ConnectTimeout, WebSocketChannel
-from rxecho.handshake import Endpoint
+from rxecho.endpoint import Endpoint
 from rxecho.printable import printable
 
 Conduct = Callable[[Peer], object]

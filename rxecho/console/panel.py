@@ -16,7 +16,7 @@ from rxecho.connection import ChannelState
 from rxecho.console.drawable import Excerpt, spelled, symbols
 from rxecho.console.graphemes import next_grapheme, previous_grapheme
 from rxecho.console.textfield import TextField
-from rxecho.handshake import without_password
+from rxecho.endpoint import without_password
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
