@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 import ssl
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Never, TypeVar
+from typing import TYPE_CHECKING, Final, Never
 
 from rxecho.endpoint import Endpoint
 from rxecho.errors import ChannelClosed, ChannelError, ConnectionLost, InvalidPayload, MessageTooBig, ProtocolError
@@ -32,14 +29,16 @@ from rxecho.frames import (
     encode_close,
     parse_close,
 )
+from rxecho.futures import ChannelFuture
 from rxecho.handshake import GivenUp, Opened, open_connection
+from rxecho.isolation import report
 from rxecho.readiness import Readiness, Waker
 from rxecho.status import CloseCode
 
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["ChannelFuture", "ChannelState", "Connection", "Listener", "isolate", "report"]
+__all__ = ["ChannelState", "Connection", "Listener"]
 
 HIGH_WATER: Final = 4 * 2**20
 """Bytes waiting to be sent beyond which `send` blocks."""
@@ -65,8 +64,6 @@ GATHER_TIME: Final = 0.001
 LARGEST_WRITE: Final = 256 * 1024
 """Bytes in one write: between two of them a slow peer is seen to make progress, also over TLS."""
 
-_T = TypeVar("_T")
-
 
 class ChannelState(int, Enum):  # not an IntEnum, which would print as a mere number
     """How far a channel is; it only ever moves forward. Numbered as the `readyState` of browsers."""
@@ -79,49 +76,6 @@ class ChannelState(int, Enum):  # not an IntEnum, which would print as a mere nu
     """Either side has begun the closing handshake, or the connection is being failed."""
     CLOSED = 3
     """Over, in order or not."""
-
-
-class ChannelFuture(Future[_T]):
-    """A future that the channel's thread fulfils, and that therefore cannot be waited for on it.
-
-    It cannot be cancelled: `cancel()` returns false and changes nothing, for whoever else holds it.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection = connection
-        self.set_running_or_notify_cancel()
-
-    def result(self, timeout: float | None = None) -> _T:
-        """As `Future.result`; raises `RuntimeError` where waiting would never end."""
-        self._refuse_deadlock(timeout)
-        return super().result(timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """As `Future.exception`; raises `RuntimeError` where waiting would never end."""
-        self._refuse_deadlock(timeout)
-        return super().exception(timeout)
-
-    def _refuse_deadlock(self, timeout: float | None) -> None:
-        if not self.done() and timeout != 0 and self._connection.is_on_own_thread:
-            raise RuntimeError(
-                "waiting for a channel's future inside one of its own subscribers would never end: "
-                "use add_done_callback, or wait on another thread"
-            )
-
-    def add_done_callback(self, fn: Callable[[Future[_T]], object]) -> None:
-        """As `Future.add_done_callback`; what `fn` raises goes to `threading.excepthook`."""
-        super().add_done_callback(lambda future: isolate(fn, future))
-
-    def succeed(self, value: _T) -> None:
-        """Be done with `value`, unless done already."""
-        with suppress(InvalidStateError):
-            self.set_result(value)
-
-    def fail(self, error: BaseException) -> None:
-        """Be done with `error`, unless done already."""
-        with suppress(InvalidStateError):
-            self.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +131,9 @@ class Connection:
         self.protocol: str | None = None
         self.close_code: int | None = None
         self.close_reason: str | None = None
-        self.ready: ChannelFuture[None] = ChannelFuture(self)
-        self.done: ChannelFuture[None] = ChannelFuture(self)
         self.thread = threading.Thread(target=self._run, name=f"rxecho {endpoint.url}", daemon=True)
+        self.ready: ChannelFuture[None] = ChannelFuture(self.thread)
+        self.done: ChannelFuture[None] = ChannelFuture(self.thread)
 
         self._endpoint = endpoint
         self._connect_timeout = connect_timeout
@@ -283,7 +237,7 @@ class Connection:
         """
         if len(payload) > MAX_CONTROL_PAYLOAD:
             raise ValueError(f"a ping may have {MAX_CONTROL_PAYLOAD} bytes, this one has {len(payload)}")
-        answered: ChannelFuture[float] = ChannelFuture(self)
+        answered: ChannelFuture[float] = ChannelFuture(self.thread)
         with self._lock:
             self._demand_sendable()
             self._send_ping(payload, answered)
@@ -706,25 +660,3 @@ _FAILURES: Final = {
     InvalidPayload: (CloseCode.INVALID_PAYLOAD, ("sent invalid text", "it should send binary, or encode as UTF-8")),
     MessageTooBig: (CloseCode.MESSAGE_TOO_BIG, ("sent too much", "pass a larger max_message_size to take it")),
 }
-
-
-def isolate(call: Callable[..., object], *args: object) -> bool:
-    """Call somebody else's code, which is alone with what it raises; false when it did."""
-    try:
-        call(*args)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-            raise  # Ctrl+C on the main thread is meant for whoever runs the program
-        report(error)
-        return False
-    return True
-
-
-def report(error: BaseException) -> None:
-    """Tell of an error that has nobody to be raised to, as threads do."""
-    try:
-        threading.excepthook(
-            threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
-        )
-    except BaseException as fault:  # noqa: BLE001 - a hook that fails must not end the connection, too
-        sys.excepthook(type(fault), fault, fault.__traceback__)

@@ -11,9 +11,11 @@ from concurrent.futures import Future
 from reactivex import Observable, Observer
 from reactivex.disposable import SingleAssignmentDisposable
 
-from rxecho.connection import ChannelFuture, Connection, report
+from rxecho.connection import Connection
 from rxecho.errors import ChannelClosed
 from rxecho.frames import Message, Opcode
+from rxecho.futures import ChannelFuture
+from rxecho.isolation import report
 from rxecho.status import CloseCode
 
 __all__ = ["WebSocketSink"]
@@ -76,7 +78,7 @@ class WebSocketSink(Observer[Message]):
         """
         if not callable(getattr(observable, "subscribe", None)):
             raise TypeError(f"not an Observable: {observable!r}; reactivex.from_iterable makes one of a list")
-        feed = _Feed(self, ChannelFuture(self._connection))
+        feed = _Feed(self, ChannelFuture(self._connection.thread))
         with self._lock:
             self._feeds.add(feed)
             has_ended = self._has_ended

@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 from reactivex import Observable, Observer, abc
 from reactivex.disposable import Disposable
 
-from rxecho.connection import ChannelState, Connection, isolate, report
+from rxecho.connection import ChannelState, Connection
 from rxecho.frames import Message
+from rxecho.isolation import isolate, report
 
 __all__ = ["MessageStream", "Multicast", "StateStream"]
 
