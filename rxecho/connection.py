@@ -111,8 +111,8 @@ class Connection:
         endpoint: Where to connect.
         connect_timeout: Seconds until open.
         close_timeout: Seconds without progress that the closing handshake may take.
-        ping_interval: Seconds between a pong and the next ping; `None` for no pings.
-        ping_timeout: Seconds of listening without a pong after which the peer is gone; `None` for ever.
+        ping_interval: Seconds between a pong and the next ping; `inf` for no pings.
+        ping_timeout: Seconds of listening without a pong after which the peer is gone; `inf` for never.
         max_message_size: Bytes in the largest message that is received.
     """
 
@@ -122,25 +122,33 @@ class Connection:
         *,
         connect_timeout: float,
         close_timeout: float,
-        ping_interval: float | None,
-        ping_timeout: float | None,
+        ping_interval: float,
+        ping_timeout: float,
         max_message_size: int,
     ) -> None:
         self.url = endpoint.url
+        """As it may be shown: without a password."""
+        self.max_message_size = max_message_size
         self.state = ChannelState.CONNECTING
         self.protocol: str | None = None
+        """The subprotocol that the server chose, if it did."""
         self.close_code: int | None = None
         self.close_reason: str | None = None
+        """Both `None` until closed. Then what the peer's close frame said, or 1006 and `""`."""
         self.thread = threading.Thread(target=self._run, name=f"rxecho {endpoint.url}", daemon=True)
+        """Where everything is read and handed over, from name look-up to the end."""
         self.ready: ChannelFuture[None] = ChannelFuture(self.thread)
+        """Done when open; fails with what prevented that."""
         self.done: ChannelFuture[None] = ChannelFuture(self.thread)
+        """Done when closed, however it came to that."""
+        self.buffered_amount = 0
+        """Payload bytes that were accepted and not yet handed to the operating system."""
 
         self._endpoint = endpoint
         self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
-        self._ping_interval = inf if ping_interval is None else ping_interval
-        self._ping_timeout = inf if ping_timeout is None else ping_timeout
-        self.max_message_size = max_message_size
+        self._ping_interval = ping_interval
+        self._ping_timeout = ping_timeout
         self._reader = FrameReader(max_message_size)
         self._waker = Waker()
         self._readiness = Readiness(self._waker)
@@ -152,9 +160,8 @@ class Connection:
         self._waiting_for_room = 0
         self._sock: socket.socket | None = None
         self._is_tls = False
-        # What is to be written, each piece with the payload bytes in it, and how many those are together.
+        # What is to be written, each piece with the payload bytes in it: together, `buffered_amount`.
         self._outgoing: deque[tuple[bytes | memoryview, int]] = deque()
-        self.buffered_amount = 0
         self._gathered = 0
         self._flushed_at = 0.0
         # The socket takes nothing more for now; and so much waits for it that nothing is read meanwhile.
@@ -173,15 +180,16 @@ class Connection:
         self._close_by = inf
         self._pings: deque[_Ping] = deque()
         self._last_pong: tuple[bytes, int] | None = None
-
-        # Written by this thread alone.
-        self._is_handing_over = False
-        self._next_ping_at = inf
-        self._is_awaiting_pong = False
         # Seconds that we listened, and heard no pong. Time that passes in subscribers does not count.
         self._silence = 0.0
 
-        # Written under the listener's lock.
+        # Written by the connection's own thread alone.
+        self._is_handing_over = False
+        self._next_ping_at = inf
+        self._is_awaiting_pong = False
+
+        # Set by the connection's own thread, and cleared by any other, which is the last to write it: the stream
+        # pauses only while nobody has subscribed.
         self._is_paused = False
 
     # Called from any thread.
@@ -251,16 +259,18 @@ class Connection:
         """
         frame = encode_close(code, reason)
         with self._lock:
+            was_connecting = self.state is ChannelState.CONNECTING
             if self.state <= ChannelState.OPEN:
                 self._is_closed_by_us = True
                 # A ping alone is nothing that anybody waits to have delivered.
-                self._is_given_up = self.state is ChannelState.CONNECTING and len(self._outgoing) == len(self._pings)
+                self._is_given_up = was_connecting and len(self._outgoing) == len(self._pings)
                 self._begin_closing(frame)
-        self.ready.fail(self.closed("was closed before it was open"))
+        if was_connecting:
+            self.ready.fail(self.closed_error("was closed before it was open"))
         self._waker.wake()
         return self.done
 
-    def closed(self, how: str) -> ChannelClosed:
+    def closed_error(self, how: str) -> ChannelClosed:
         """The error for what can no longer be had of this connection."""
         return ChannelClosed(f"the channel to {self.url} {how}; connect a new one to go on")
 
@@ -297,6 +307,7 @@ class Connection:
 
     @property
     def _is_worth_gathering(self) -> bool:
+        # Also asked without the lock, where it is a hint.
         return self._gathered < GATHER_SIZE and monotonic() - self._flushed_at < GATHER_TIME
 
     @property
@@ -305,7 +316,7 @@ class Connection:
 
     def _demand_sendable(self) -> None:
         if not self._is_sendable:
-            raise self.closed("is closed")
+            raise self.closed_error("is closed")
 
     def _send_ping(self, payload: bytes, answered: ChannelFuture[float] | None) -> None:
         self._pings.append(_Ping(payload, monotonic(), answered))
@@ -475,7 +486,8 @@ class Connection:
         is_ahead = may_read and self._is_tls and self._is_ahead(sock)
         readable, writable = self._readiness.wait(sock.fileno(), may_read, self._is_blocked, 0 if is_ahead else timeout)
         if self._is_awaiting_pong and not is_paused:
-            self._silence += monotonic() - began
+            with self._lock:
+                self._silence += monotonic() - began
         # Over TLS, what blocks a write may be something to read.
         if writable or (readable and self._is_blocked and self._is_tls):
             with self._lock:
@@ -592,10 +604,10 @@ class Connection:
 
     def _fail(self, error: ProtocolError | InvalidPayload | MessageTooBig) -> None:
         """Fail the connection: RFC 6455, section 7.1.7."""
-        close_code, advice = _FAILURES[type(error)]
+        close_code, what, advice = _FAILURES[type(error)]
         with self._lock:
             if self.state is ChannelState.OPEN:
-                self._failure = type(error)(f"the peer at {self.url} {advice[0]}: {error}; {advice[1]}")
+                self._failure = type(error)(f"the peer at {self.url} {what}: {error}; {advice}")
                 self._failure.__cause__ = error
                 self._begin_closing(encode_close(close_code, ""))
             self._finish_within_linger()
@@ -613,8 +625,8 @@ class Connection:
         if now < self._next_ping_at:
             return self._next_ping_at - now
         self._is_awaiting_pong = True
-        self._silence = 0.0
         with self._lock:
+            self._silence = 0.0
             self._send_ping(os.urandom(8), None)
         return self._ping_timeout
 
@@ -645,18 +657,18 @@ class Connection:
             self._outgoing.clear()
             self.buffered_amount = 0
             self._move_to(ChannelState.CLOSED)
-        self.ready.fail(error or self.closed("was closed before it was open"))
+        self.ready.fail(error or self.closed_error("was closed before it was open"))
         self._announce()
         self._listener.on_end(error)
         for ping in self._pings:
             if ping.answered:
-                ping.answered.fail(error or self.closed("closed before the pong came"))
+                ping.answered.fail(error or self.closed_error("closed before the pong came"))
         self._waker.close()
         self.done.succeed(None)
 
 
 _FAILURES: Final = {
-    ProtocolError: (CloseCode.PROTOCOL_ERROR, ("broke the WebSocket protocol", "its author should know")),
-    InvalidPayload: (CloseCode.INVALID_PAYLOAD, ("sent invalid text", "it should send binary, or encode as UTF-8")),
-    MessageTooBig: (CloseCode.MESSAGE_TOO_BIG, ("sent too much", "pass a larger max_message_size to take it")),
+    ProtocolError: (CloseCode.PROTOCOL_ERROR, "broke the WebSocket protocol", "its author should know"),
+    InvalidPayload: (CloseCode.INVALID_PAYLOAD, "sent invalid text", "it should send binary, or encode as UTF-8"),
+    MessageTooBig: (CloseCode.MESSAGE_TOO_BIG, "sent too much", "pass a larger max_message_size to take it"),
 }

@@ -143,7 +143,7 @@ class WebSocketSink(Observer[Message]):
             self._has_ended = True
             feeds = list(self._feeds)
         for feed in feeds:
-            feed.end(self._connection.closed("closed before the stream had ended"))
+            feed.end(self._connection.closed_error("closed before the stream had ended"))
 
     def _forget(self, feed: _Feed) -> None:
         with self._lock:

@@ -316,7 +316,7 @@ def test_a_channel_that_the_subscriber_of_open_channel_raises_at_is_closed_with_
 def test_ready_fails_with_channel_closed_for_good_when_closed_first_and_what_was_queued_still_arrives() -> None:
     with connecting() as (channel, peer):
         is_over = threading.Event()
-        closed = channel._connection.closed
+        closed = channel._connection.closed_error
 
         def closed_later(how: str) -> ChannelClosed:
             # The thread that closes is as slow as it can be, between its close and its word to `ready`.
@@ -324,7 +324,7 @@ def test_ready_fails_with_channel_closed_for_good_when_closed_first_and_what_was
                 assert is_over.wait(TIMEOUT)
             return closed(how)
 
-        channel._connection.closed = closed_later  # type: ignore[method-assign]
+        channel._connection.closed_error = closed_later  # type: ignore[method-assign]
         with ThreadPoolExecutor(1) as thread:
             recorder = listen(channel)
             channel.sink.add("queued")
@@ -339,6 +339,22 @@ def test_ready_fails_with_channel_closed_for_good_when_closed_first_and_what_was
             is_over.set()
             closing.result(TIMEOUT).result(TIMEOUT)
         assert isinstance(channel.ready.exception(0), ChannelClosed)
+
+
+def test_ready_is_done_although_the_channel_is_closed_in_the_moment_it_opens() -> None:
+    with connecting() as (channel, peer):
+        succeed = channel._connection.ready.succeed
+
+        def succeed_later(value: None) -> None:
+            # Somebody sees that it is open, and closes it, before its own thread comes to say so.
+            assert channel.state is ChannelState.OPEN
+            channel.sink.close(1000)
+            succeed(value)
+
+        channel._connection.ready.succeed = succeed_later  # type: ignore[method-assign]
+        peer.open_with(b"")
+        assert peer.receive() == (CLOSE, b"\x03\xe8")
+        assert channel.ready.exception(TIMEOUT) is None
 
 
 def test_closing_while_connecting_gives_up_at_once_although_a_ping_is_queued() -> None:
