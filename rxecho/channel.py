@@ -269,6 +269,7 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
     ... ).run()
     'Hello!'
     """
+    # With the defaults of `connect`, and judged once, now, instead of at each subscription.
     arguments = signature(WebSocketChannel.connect).bind(url, **options)
     arguments.apply_defaults()
     connect = WebSocketChannel._prepare(**arguments.arguments)

@@ -13,7 +13,26 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["CloseCode", "describe", "is_valid"]
+__all__ = [
+    "ABNORMAL_CLOSURE",
+    "BAD_GATEWAY",
+    "GOING_AWAY",
+    "INTERNAL_ERROR",
+    "INVALID_PAYLOAD",
+    "MANDATORY_EXTENSION",
+    "MESSAGE_TOO_BIG",
+    "NORMAL_CLOSURE",
+    "NO_STATUS_RECEIVED",
+    "POLICY_VIOLATION",
+    "PROTOCOL_ERROR",
+    "SERVICE_RESTART",
+    "TLS_HANDSHAKE",
+    "TRY_AGAIN_LATER",
+    "UNSUPPORTED_DATA",
+    "CloseCode",
+    "describe",
+    "is_valid",
+]
 
 
 class CloseCode(IntEnum):
@@ -55,7 +74,7 @@ TRY_AGAIN_LATER = CloseCode.TRY_AGAIN_LATER
 BAD_GATEWAY = CloseCode.BAD_GATEWAY
 TLS_HANDSHAKE = CloseCode.TLS_HANDSHAKE
 
-NEVER_SENT = frozenset({NO_STATUS_RECEIVED, ABNORMAL_CLOSURE, TLS_HANDSHAKE})
+_NEVER_SENT = frozenset({NO_STATUS_RECEIVED, ABNORMAL_CLOSURE, TLS_HANDSHAKE})
 
 
 _KNOWN = frozenset(map(int, CloseCode))
@@ -63,7 +82,7 @@ _KNOWN = frozenset(map(int, CloseCode))
 
 def is_valid(code: int) -> bool:
     """Whether a close frame may carry this code: 1000-1003, 1007-1014 and 3000-4999."""
-    return 3000 <= code <= 4999 or (code in _KNOWN and code not in NEVER_SENT)
+    return 3000 <= code <= 4999 or (code in _KNOWN and code not in _NEVER_SENT)
 
 
 def describe(code: int) -> str:

@@ -71,7 +71,7 @@ def run(channel: WebSocketChannel, *, url: str, verified: bool = True, console: 
     console = console or Console()
     conversation = _Conversation(channel)
     try:
-        ending = asyncio.run(conversation.hold(console, url, verified))
+        how = asyncio.run(conversation.hold(console, url, verified))
     except ChannelError:
         raise
     except OSError as error:
@@ -82,7 +82,7 @@ def run(channel: WebSocketChannel, *, url: str, verified: bool = True, console: 
         return 128 + (conversation.signal or _SIGHUP)
     finally:
         channel.sink.close(NORMAL_CLOSURE)
-    console.print(Text(printable(ending)))
+    console.print(Text(printable(how)))
     return conversation.signal and 128 + conversation.signal
 
 

@@ -84,7 +84,6 @@ def keyboard(source: Input | None = None, *, output: IO[str] | None = None) -> O
                 idle.cancel()
             terminal.close()
 
-        terminal = ExitStack()
         with ExitStack() as taken:
             taken.enter_context(keys.raw_mode())
             taken.enter_context(_marked_pastes(output))

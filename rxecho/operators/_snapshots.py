@@ -38,7 +38,7 @@ def snapshots(initial_data: T | None = None) -> Callable[[Observable[T]], Observ
         An operator from an observable of values to an observable of their snapshots.
     """
 
-    def of(source: Observable[T]) -> Observable[AsyncSnapshot[T]]:
+    def snapshots_of(source: Observable[T]) -> Observable[AsyncSnapshot[T]]:
         def subscribe(
             observer: abc.ObserverBase[AsyncSnapshot[T]], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -68,4 +68,4 @@ def snapshots(initial_data: T | None = None) -> Callable[[Observable[T]], Observ
 
         return Observable(subscribe)
 
-    return of
+    return snapshots_of
