@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Any, Never, Self, TypedDict, Unpack
 
 import reactivex
-from reactivex import Observable, abc, operators
+from reactivex import Observable, abc
+from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rxecho.connection import ChannelState, Connection, Listener
@@ -35,9 +36,14 @@ class WebSocketChannel:
     with 1000, or with 1011 when an exception leaves the block, and waits until it is closed. A channel that nobody
     closes lasts as long as the program, and does not make that last any longer.
 
-    >>> with WebSocketChannel.connect(server.url) as channel:
+    None of its futures can be cancelled. Where waiting for one would never end, which is inside a subscriber, that
+    raises `RuntimeError`: use `add_done_callback` there.
+
+    >>> from reactivex import operators as ops
+    >>> from rxecho import EchoServer, WebSocketChannel
+    >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
     ...     channel.sink.add("Hello!")
-    ...     channel.stream.pipe(operators.first()).run()
+    ...     channel.stream.pipe(ops.first()).run()
     'Hello!'
     """
 
@@ -96,6 +102,12 @@ class WebSocketChannel:
             TypeError: The URL, a header or a subprotocol is not a `str`.
             OSError: The system has no descriptor left.
             RuntimeError: It has no thread left.
+
+        >>> from rxecho import EchoServer, WebSocketChannel
+        >>> with EchoServer() as server, WebSocketChannel.connect(server.url, protocols=["chat"]) as channel:
+        ...     channel.ready.result(timeout=10)
+        ...     channel.protocol
+        'chat'
         """
         connect = cls._prepare(
             url,
@@ -160,7 +172,14 @@ class WebSocketChannel:
 
     @property
     def ready(self) -> Future[None]:
-        """Done when the channel is open. Fails with `ConnectError`, or `ChannelClosed` when it is closed first."""
+        """Done when the channel is open. Fails with `ConnectError`, or `ChannelClosed` when it is closed first.
+
+        Dart's `WebSocketChannel.ready`. Nobody has to wait for it: what is added before that is sent then.
+
+        >>> from rxecho import WebSocketChannel
+        >>> WebSocketChannel.connect("ws://127.0.0.1:1/").ready.exception(timeout=10)
+        ConnectError('could not connect to ws://127.0.0.1:1/: the TCP connection was refused, ...
+        """
         return self._connection.ready
 
     @property
@@ -170,7 +189,18 @@ class WebSocketChannel:
 
     @property
     def states(self) -> Observable[ChannelState]:
-        """How far the channel is: now, and whenever it moves on; completes after `CLOSED`."""
+        """How far the channel is: now, and whenever it moves on; completes after `CLOSED`.
+
+        Each subscriber gets the current state inside `subscribe`, and what comes later on the channel's own thread.
+
+        >>> from reactivex import operators as ops
+        >>> from rxecho import ChannelState, EchoServer, WebSocketChannel
+        >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ...     channel.states.pipe(ops.first(lambda state: state is ChannelState.OPEN)).run()
+        <ChannelState.OPEN: 1>
+        >>> channel.states.run()
+        <ChannelState.CLOSED: 3>
+        """
         return self._states
 
     @property
@@ -183,6 +213,13 @@ class WebSocketChannel:
         """`None` before the channel is closed. Then what the peer's close frame said, 1005 where it said nothing.
 
         1006 where none came, also when it was we who failed the connection: the stream's error says why.
+
+        >>> from rxecho import EchoServer, WebSocketChannel
+        >>> with EchoServer() as server:
+        ...     channel = WebSocketChannel.connect(server.url_for("/close?code=4000&reason=Enough"))
+        ...     channel.sink.done.result(timeout=10)
+        >>> channel.close_code, channel.close_reason
+        (4000, 'Enough')
         """
         return self._connection.close_code
 
@@ -205,6 +242,11 @@ class WebSocketChannel:
         Raises:
             ValueError: The payload is larger.
             ChannelClosed: Either side has closed the channel.
+
+        >>> from rxecho import EchoServer, WebSocketChannel
+        >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ...     channel.ping().result(timeout=10) < 10
+        True
         """
         return self._connection.ping(payload)
 
@@ -261,12 +303,15 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
         ValueError: The URL, or an option, cannot be right.
         TypeError: There is no such option, or it is of a wrong type.
 
-    >>> open_channel(server.url).pipe(
-    ...     operators.do_action(lambda channel: channel.sink.add("Hello!")),
-    ...     operators.flat_map(lambda channel: channel.stream),
-    ...     operators.retry(3),
-    ...     operators.first(),
-    ... ).run()
+    >>> from reactivex import operators as ops
+    >>> from rxecho import EchoServer, open_channel
+    >>> with EchoServer() as server:
+    ...     open_channel(server.url).pipe(
+    ...         ops.do_action(lambda channel: channel.sink.add("Hello!")),
+    ...         ops.flat_map(lambda channel: channel.stream),
+    ...         ops.retry(3),
+    ...         ops.first(),
+    ...     ).run()
     'Hello!'
     """
     # With the defaults of `connect`, and judged once, now, instead of at each subscription.
@@ -280,10 +325,10 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
         channel = connect()
         # The channel may be past OPEN already when we begin to look.
         opened = channel.states.pipe(
-            operators.skip_while(lambda state: state is ChannelState.CONNECTING),
-            operators.take(1),
-            operators.filter(lambda _: channel.ready.done() and channel.ready.exception() is None),
-            operators.map(lambda _: channel),
+            ops.skip_while(lambda state: state is ChannelState.CONNECTING),
+            ops.take(1),
+            ops.filter(lambda _: channel.ready.done() and channel.ready.exception() is None),
+            ops.map(lambda _: channel),
         )
         ended: Observable[Any] = channel._end
 

@@ -66,7 +66,11 @@ LARGEST_WRITE: Final = 256 * 1024
 
 
 class ChannelState(int, Enum):  # not an IntEnum, which would print as a mere number
-    """How far a channel is; it only ever moves forward. Numbered as the `readyState` of browsers."""
+    """How far a channel is; it only ever moves forward. Numbered as the `readyState` of browsers.
+
+    >>> ChannelState.OPEN < ChannelState.CLOSING
+    True
+    """
 
     CONNECTING = 0
     """On the way to the server, or shaking hands with it."""

@@ -24,6 +24,11 @@ class ChannelError(Exception):
 class ConnectError(ChannelError):
     """The channel never opened: no such host, nobody listening, no WebSocket behind the URL.
 
+    >>> from rxecho import EchoServer, WebSocketChannel
+    >>> with EchoServer() as server:
+    ...     WebSocketChannel.connect(server.url_for("/nowhere")).ready.exception(timeout=10).status
+    404
+
     Attributes:
         status: The HTTP status the server answered with instead of 101, or `None` where it came to no
             answer.
@@ -39,11 +44,26 @@ class ConnectTimeout(ConnectError, TimeoutError):
 
 
 class ChannelClosed(ChannelError):
-    """Something was asked of a channel that is closing or closed."""
+    """Something was asked of a channel that is closing or closed.
+
+    >>> from rxecho import EchoServer, WebSocketChannel
+    >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+    ...     pass
+    >>> channel.sink.add("too late")
+    Traceback (most recent call last):
+    rxecho.errors.ChannelClosed: the channel to ws://127.0.0.1:.../ is closed; connect a new one to go on
+    """
 
 
 class ConnectionLost(ChannelError):
-    """The connection went away without a close frame, or the peer stopped answering pings."""
+    """The connection went away without a close frame, or the peer stopped answering pings.
+
+    >>> from rxecho import EchoServer, WebSocketChannel
+    >>> with EchoServer() as server:
+    ...     WebSocketChannel.connect(server.url_for("/flaky?after=0")).stream.run()
+    Traceback (most recent call last):
+    rxecho.errors.ConnectionLost: the connection to ws://...: the peer went away without a close frame; ...
+    """
 
 
 class ProtocolError(ChannelError):
@@ -55,4 +75,12 @@ class InvalidPayload(ChannelError):
 
 
 class MessageTooBig(ChannelError):
-    """The peer sent, or announced, a message of more than `max_message_size` bytes. Close code 1009."""
+    """The peer sent, or announced, a message of more than `max_message_size` bytes. Close code 1009.
+
+    >>> from rxecho import EchoServer, WebSocketChannel
+    >>> with EchoServer() as server, WebSocketChannel.connect(server.url, max_message_size=4) as channel:
+    ...     channel.sink.add("Hello!")
+    ...     channel.stream.run()
+    Traceback (most recent call last):
+    rxecho.errors.MessageTooBig: the peer at ws://... sent too much: ...; pass a larger max_message_size to take it
+    """

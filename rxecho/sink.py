@@ -26,9 +26,15 @@ class WebSocketSink(Observer[Message]):
 
     It is `channel.sink`, safe to use from any thread; messages leave whole and in the order of the calls.
 
-    >>> lines = reactivex.Subject()
-    >>> subscription = lines.subscribe(channel.sink)
-    >>> lines.on_next("Hello!")
+    >>> import reactivex
+    >>> from reactivex import operators as ops
+    >>> from rxecho import EchoServer, WebSocketChannel
+    >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+    ...     lines = reactivex.Subject()
+    ...     subscription = lines.subscribe(channel.sink)
+    ...     lines.on_next("Hello!")
+    ...     channel.stream.pipe(ops.first()).run()
+    'Hello!'
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -51,6 +57,14 @@ class WebSocketSink(Observer[Message]):
             TypeError: It is neither text nor bytes.
             UnicodeEncodeError: It is text with a lone surrogate, which UTF-8 cannot say.
             ChannelClosed: Either side has closed the channel.
+
+        >>> from reactivex import operators as ops
+        >>> from rxecho import EchoServer, WebSocketChannel
+        >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ...     channel.sink.add("text")
+        ...     channel.sink.add(b"binary")
+        ...     channel.stream.pipe(ops.take(2), ops.to_list()).run()
+        ['text', b'binary']
         """
         if isinstance(message, str):
             self._connection.send(Opcode.TEXT, message.encode())
@@ -74,7 +88,13 @@ class WebSocketSink(Observer[Message]):
         Raises:
             TypeError: It is no observable.
 
-        >>> channel.sink.add_stream(reactivex.of("one", "two")).result()
+        >>> import reactivex
+        >>> from reactivex import operators as ops
+        >>> from rxecho import EchoServer, WebSocketChannel
+        >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ...     channel.sink.add_stream(reactivex.of("one", "two")).result(timeout=10)
+        ...     channel.stream.pipe(ops.take(2), ops.to_list()).run()
+        ['one', 'two']
         """
         if not callable(getattr(observable, "subscribe", None)):
             raise TypeError(f"not an Observable: {observable!r}; reactivex.from_iterable makes one of a list")
@@ -119,6 +139,16 @@ class WebSocketSink(Observer[Message]):
 
         Raises:
             ValueError: Code or reason cannot be sent; the channel stays open.
+
+        >>> from rxecho import EchoServer, WebSocketChannel
+        >>> with EchoServer() as server:
+        ...     channel = WebSocketChannel.connect(server.url)
+        ...     channel.ready.result(timeout=10)
+        ...     channel.sink.close(4001, "Seen enough").result(timeout=10)
+        >>> channel
+        <WebSocketChannel ws://127.0.0.1:.../ CLOSED>
+        >>> channel.close_code  # what the server answered
+        4001
         """
         return self._connection.close(code, reason)
 

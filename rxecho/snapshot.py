@@ -19,7 +19,11 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class ConnectionState(Enum):
-    """Where a snapshot's reader stands with its stream. Flutter's `ConnectionState`."""
+    """Where a snapshot's reader stands with its stream. Flutter's `ConnectionState`.
+
+    >>> AsyncSnapshot.waiting().connection_state
+    <ConnectionState.WAITING: 'waiting'>
+    """
 
     NONE = "none"
     """Not connected to any stream."""

@@ -81,7 +81,11 @@ _KNOWN = frozenset(map(int, CloseCode))
 
 
 def is_valid(code: int) -> bool:
-    """Whether a close frame may carry this code: 1000-1003, 1007-1014 and 3000-4999."""
+    """Whether a close frame may carry this code: 1000-1003, 1007-1014 and 3000-4999.
+
+    >>> is_valid(1000), is_valid(1006), is_valid(4000)
+    (True, False, True)
+    """
     return 3000 <= code <= 4999 or (code in _KNOWN and code not in _NEVER_SENT)
 
 

@@ -52,6 +52,7 @@ def press(field: TextField, key: KeyPress) -> TextField:
 
     >>> from functools import reduce
     >>> from prompt_toolkit.key_binding import KeyPress
+    >>> from prompt_toolkit.keys import Keys
     >>> reduce(press, map(KeyPress, ["H", "i", Keys.Enter]), TextField()).submitted
     'Hi'
     """

@@ -2,7 +2,7 @@
 
 >>> import reactivex
 >>> from rxecho import operators
->>> reactivex.of("a", "b").pipe(operators.snapshots()).subscribe(print)  # doctest: +ELLIPSIS
+>>> reactivex.of("a", "b").pipe(operators.snapshots()).subscribe(print)
 AsyncSnapshot(ConnectionState.WAITING)
 AsyncSnapshot(ConnectionState.ACTIVE, data='a')
 AsyncSnapshot(ConnectionState.ACTIVE, data='b')
