@@ -340,9 +340,12 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
                 channel.sink.close(CloseCode.INTERNAL_ERROR)
                 raise
 
+        def close() -> None:
+            channel.sink.close(CloseCode.NORMAL_CLOSURE)
+
         notifications = reactivex.merge(opened, ended).subscribe(
             on_next, observer.on_error, observer.on_completed, scheduler=scheduler
         )
-        return CompositeDisposable(notifications, Disposable(channel.sink.on_completed))
+        return CompositeDisposable(notifications, Disposable(close))
 
     return Observable(subscribe)

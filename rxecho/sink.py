@@ -24,7 +24,9 @@ __all__ = ["WebSocketSink"]
 class WebSocketSink(Observer[Message]):
     """Where messages to the peer go in: Dart's `WebSocketSink`, and an RxPY `Observer`.
 
-    It is `channel.sink`, safe to use from any thread; messages leave whole and in the order of the calls.
+    It is `channel.sink`, safe to use from any thread; messages leave whole and in the order of the calls. As an
+    observer it closes the channel: `on_completed()` with 1000, `on_error(error)` with 1011 and without a word of
+    the error. `dispose()` stops the observer and leaves the channel open.
 
     >>> import reactivex
     >>> from reactivex import operators as ops
@@ -111,17 +113,18 @@ class WebSocketSink(Observer[Message]):
     def on_next(self, value: Message) -> None:
         """Send a message, as `add` does; but by Rx's grammar it is ignored after the end, and counted in `dropped`."""
         try:
-            self.add(value)
+            if not self.is_stopped:
+                self.add(value)
+                return
         except ChannelClosed:
-            with self._lock:
-                self._dropped += 1
+            pass
+        with self._lock:
+            self._dropped += 1
 
-    def on_completed(self) -> None:
-        """Close the channel with 1000."""
+    def _on_completed_core(self) -> None:
         self.close(CloseCode.NORMAL_CLOSURE)
 
-    def on_error(self, error: Exception) -> None:  # noqa: ARG002 - what went wrong here is none of the peer's business
-        """Close the channel with 1011. The error is not sent."""
+    def _on_error_core(self, error: Exception) -> None:  # noqa: ARG002 - it is none of the peer's business
         self.close(CloseCode.INTERNAL_ERROR)
 
     def close(self, code: int | None = None, reason: str = "") -> Future[None]:

@@ -257,6 +257,25 @@ def test_add_raises_channel_closed_once_connecting_has_failed() -> None:
 # on_next, on_error, on_completed
 
 
+def test_disposed_of_it_is_an_observer_no_more_and_the_channel_stays_open() -> None:
+    with connected(server := Recorder()) as channel:
+        channel.sink.dispose()
+        channel.sink.on_next("to nobody")
+        channel.sink.on_completed()
+        assert not channel.sink.fail(ValueError())
+        assert channel.sink.dropped == 1
+        channel.sink.add("still here")
+        channel.sink.close(1000).result(TIMEOUT)
+    assert server.frames == [(TEXT, b"still here"), (CLOSE, b"\x03\xe8")]
+
+
+def test_failed_by_rx_it_closes_with_1011_as_on_error_does() -> None:
+    with connected(server := Recorder()) as channel:
+        assert channel.sink.fail(ValueError("the secret"))
+        channel.sink.done.result(TIMEOUT)
+    assert server.frames == [(CLOSE, b"\x03\xf3")]
+
+
 def test_on_next_after_the_end_is_ignored_and_dropped_counts_it() -> None:
     may_read = Event()
     with connected(server := Recorder(may_read=may_read)) as channel:
