@@ -240,7 +240,8 @@ class WebSocketChannel:
             The round trip in seconds, once the pong came. Fails when the channel ends before that.
 
         Raises:
-            ValueError: The payload is larger.
+            TypeError: The payload is not bytes.
+            ValueError: It is larger.
             ChannelClosed: Either side has closed the channel.
 
         >>> from rxecho import EchoServer, WebSocketChannel

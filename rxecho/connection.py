@@ -179,7 +179,7 @@ class Connection:
         self._is_given_up = False
         self._peer_close: tuple[int, str] | None = None
         self._failure: ChannelError | None = None
-        # The last frame was exchanged: what comes now is not looked at.
+        # The peer has said its last: what comes now is not looked at.
         self._is_over = False
         self._close_by = inf
         self._pings: deque[_Ping] = deque()
@@ -244,9 +244,13 @@ class Connection:
         """Send a ping; the future is the round trip in seconds.
 
         Raises:
-            ValueError: The payload has more than 125 bytes.
+            TypeError: The payload is not bytes.
+            ValueError: It has more than 125 of them.
             ChannelClosed: The connection is closing or closed.
         """
+        if not isinstance(payload, bytes | bytearray | memoryview):
+            raise TypeError(f"the payload of a ping is bytes, not {type(payload).__name__}")
+        payload = bytes(payload)
         if len(payload) > MAX_CONTROL_PAYLOAD:
             raise ValueError(f"a ping may have {MAX_CONTROL_PAYLOAD} bytes, this one has {len(payload)}")
         answered: ChannelFuture[float] = ChannelFuture(self.thread)
@@ -315,6 +319,11 @@ class Connection:
         return self._gathered < GATHER_SIZE and monotonic() - self._flushed_at < GATHER_TIME
 
     @property
+    def _patience(self) -> float:
+        """Seconds that a peer has which makes no progress: to close TCP, or to take and answer what is before that."""
+        return LINGER if self._is_over and not self._outgoing else self._close_timeout
+
+    @property
     def _is_sendable(self) -> bool:
         return self.state <= ChannelState.OPEN and not self._is_broken
 
@@ -363,8 +372,8 @@ class Connection:
             # A peer that drains is alive.
             if self._is_blocked:
                 self._silence = 0.0
-            if self.state is ChannelState.CLOSING and not self._is_over:
-                self._close_by = self._flushed_at + self._close_timeout
+            if self.state is ChannelState.CLOSING:
+                self._close_by = self._flushed_at + self._patience
         self._is_stalled = self._is_over_limit(STALL)
         if not self._is_over_limit(HIGH_WATER):
             self._tell_of_room()
@@ -457,6 +466,7 @@ class Connection:
             self._listener.on_wake()
             if arrived is not None and not self._is_held and self._hand_over(arrived):
                 arrived = None
+                self._announce()  # the peer may have closed, and be in no hurry to leave
             if self._wait(opened.sock, may_read=arrived is None):
                 arrived = self._read(opened.sock)
 
@@ -604,7 +614,7 @@ class Connection:
             self._peer_close = code, reason
             if self.state is ChannelState.OPEN:
                 self._begin_closing(encode_close(None if code == CloseCode.NO_STATUS_RECEIVED else code, ""))
-            self._finish_within_linger()
+            self._read_no_more()
 
     def _fail(self, error: ProtocolError | InvalidPayload | MessageTooBig) -> None:
         """Fail the connection: RFC 6455, section 7.1.7."""
@@ -614,11 +624,11 @@ class Connection:
                 self._failure = type(error)(f"the peer at {self.url} {what}: {error}; {advice}")
                 self._failure.__cause__ = error
                 self._begin_closing(encode_close(close_code, ""))
-            self._finish_within_linger()
+            self._read_no_more()
 
-    def _finish_within_linger(self) -> None:
+    def _read_no_more(self) -> None:
         self._is_over = True
-        self._close_by = min(self._close_by, monotonic() + LINGER)
+        self._close_by = min(self._close_by, monotonic() + self._patience)
 
     def _keep_alive(self, now: float) -> float:
         """Ping when it is time to; return the seconds until there is something to do."""

@@ -119,6 +119,45 @@ def test_a_peer_that_closes_and_then_floods_is_left_after_a_while(monkeypatch: p
         assert channel.close_code == 1001
 
 
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [(frame(CLOSE, close_payload(4000)), close_payload(4000)), (frame(TEXT, b"\xff"), close_payload(1007))],
+    ids=["close", "invalid text"],
+)
+@pytest.mark.parametrize("is_crossing", [False, True], ids=["peer first", "both at once"])
+def test_a_slow_peer_gets_what_was_added_before_and_a_close_frame_also_when_it_has_said_its_last(
+    said: bytes, answer: bytes, is_crossing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LINGER", 0.0)
+    message = bytes(1_000_000)
+    with connected(is_narrow=True) as (channel, peer):
+        listen(channel)
+        states: Recorder[ChannelState] = Recorder()
+        channel.states.subscribe(states)
+        for _ in range(4):
+            channel.sink.add(message)
+        assert channel.sink.buffered_amount
+        if is_crossing:
+            channel.sink.close(1000)
+        peer.sock.sendall(said)
+        states.wait_for(2)
+        assert [peer.receive() for _ in range(4)] == [(BINARY, message)] * 4
+        assert peer.receive() == (CLOSE, close_payload(1000) if is_crossing else answer)
+
+
+def test_states_tell_at_once_that_the_peer_has_closed_although_it_does_not_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "LINGER", TIMEOUT)
+    with connected() as (channel, peer):
+        states: Recorder[ChannelState] = Recorder()
+        channel.states.subscribe(states)
+        peer.send(CLOSE, close_payload(1000))
+        assert peer.receive() == (CLOSE, close_payload(1000))
+        assert states.wait_for(2) == [ChannelState.OPEN, ChannelState.CLOSING]
+        assert channel.state is ChannelState.CLOSING
+
+
 # The closing handshake, begun by us.
 
 
@@ -547,6 +586,28 @@ def test_a_ping_without_a_pong_fails_when_the_channel_ends(how: str, kind: type[
         assert type(pong.exception(TIMEOUT)) is kind
         with pytest.raises(ChannelClosed):
             channel.ping()
+
+
+def test_a_ping_with_something_else_than_bytes_is_a_type_error_and_costs_no_message_that_is_queued() -> None:
+    with connecting() as (channel, peer):
+        for payload in ("text", 5, None):
+            with pytest.raises(TypeError, match="payload of a ping is bytes"):
+                channel.ping(payload)  # type: ignore[arg-type]
+        channel.sink.add("queued")
+        channel.sink.close(1000)
+        peer.open_with(b"")
+        assert peer.receive() == (TEXT, b"queued")
+        assert peer.receive() == (CLOSE, close_payload(1000))
+
+
+def test_a_ping_keeps_the_payload_it_was_given_whatever_becomes_of_the_buffer() -> None:
+    with connected() as (channel, peer):
+        buffer = bytearray(b"one")
+        pong = channel.ping(buffer)  # type: ignore[arg-type]
+        buffer[:] = b"two"
+        assert peer.receive() == (PING, b"one")
+        peer.send(PONG, b"one")
+        assert pong.result(TIMEOUT) > 0
 
 
 def test_a_ping_of_more_than_125_bytes_is_a_value_error() -> None:
