@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Never
 
 from rxecho.endpoint import Endpoint
 from rxecho.errors import ChannelClosed, ChannelError, ConnectionLost, InvalidPayload, MessageTooBig, ProtocolError
+from rxecho.flusher import flusher
 from rxecho.frames import (
     MAX_CONTROL_PAYLOAD,
     ControlFrame,
@@ -166,7 +167,9 @@ class Connection:
         self._is_tls = False
         # What is to be written, each piece with the payload bytes in it: together, `buffered_amount`.
         self._outgoing: deque[tuple[bytes | memoryview, int]] = deque()
+        # Of that, bytes added since the last write, and whether they are held back, to be one write; and when that was.
         self._gathered = 0
+        self._is_holding = False
         self._flushed_at = 0.0
         # The socket takes nothing more for now; and so much waits for it that nothing is read meanwhile.
         self._is_blocked = False
@@ -188,6 +191,7 @@ class Connection:
         self._silence = 0.0
 
         # Written by the connection's own thread alone.
+        self._is_watched = False
         self._is_handing_over = False
         self._next_ping_at = inf
         self._is_awaiting_pong = False
@@ -239,6 +243,8 @@ class Connection:
             self._is_stalled = self._is_over_limit(STALL)
             if not (own and self._is_handing_over and self._is_worth_gathering):
                 self._flush()
+            elif not self._is_holding:
+                self._hold()
 
     def ping(self, payload: bytes) -> ChannelFuture[float]:
         """Send a ping; the future is the round trip in seconds.
@@ -367,6 +373,7 @@ class Connection:
         finally:
             self._is_flushing = False
         self._gathered = 0
+        self._is_holding = False
         if has_written:
             self._flushed_at = monotonic()
             # A peer that drains is alive.
@@ -379,6 +386,18 @@ class Connection:
             self._tell_of_room()
         if self._is_blocked and not self.is_on_own_thread:
             self._waker.wake()
+
+    def _hold(self) -> None:
+        """Leave what is queued to the end of the hand-over, or to the flusher where a subscriber takes too long."""
+        self._is_holding = True
+        try:
+            if not self._is_watched:
+                flusher.join(self._flush_what_is_held)
+                self._is_watched = True
+        except RuntimeError:  # the system has no thread left
+            self._flush()
+        else:
+            flusher.hold()
 
     def _write(self, sock: socket.socket) -> bool:
         """Write until nothing is left, or the socket is blocked; true when it took anything at all."""
@@ -428,6 +447,12 @@ class Connection:
             self._close_by = min(self._close_by, monotonic() + LINGER)
         self._tell_of_room()
         self._waker.wake()
+
+    def _flush_what_is_held(self) -> None:
+        """The same, for the flusher, which holds no lock."""
+        if self._outgoing:
+            with self._lock:
+                self._flush()
 
     # Below here: on the connection's own thread.
 
@@ -592,6 +617,8 @@ class Connection:
             self._outgoing.append(self._last_pong)
             if not self._is_worth_gathering:
                 self._flush()
+            elif not self._is_holding:
+                self._hold()
 
     def _on_pong(self, payload: bytes) -> None:
         """A pong answers its ping, and those before it, which the peer may have skipped: RFC 6455, 5.5.3."""
@@ -678,6 +705,8 @@ class Connection:
             if ping.answered:
                 ping.answered.fail(error or self.closed_error("closed before the pong came"))
         self._waker.close()
+        if self._is_watched:
+            flusher.leave(self._flush_what_is_held)
         self.done.succeed(None)
 
 
