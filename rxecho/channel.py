@@ -324,12 +324,9 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
         observer: abc.ObserverBase[WebSocketChannel], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         channel = connect()
-        # The channel may be past OPEN already when we begin to look.
-        opened = channel.states.pipe(
-            ops.skip_while(lambda state: state is ChannelState.CONNECTING),
-            ops.take(1),
-            ops.filter(lambda _: channel.ready.done() and channel.ready.exception() is None),
-            ops.map(lambda _: channel),
+        # Where it never opens, its end says why.
+        opened = reactivex.from_future(channel.ready).pipe(
+            ops.map(lambda _: channel), ops.catch(lambda _error, _source: reactivex.empty())
         )
         ended: Observable[Any] = channel._end
 

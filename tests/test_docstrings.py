@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import pkgutil
+import threading
 from importlib import import_module
 
 import pytest
@@ -25,6 +26,9 @@ def test_the_examples_in_docstrings_run(name: str) -> None:
     for example in doctest.DocTestFinder().find(module, globs=given):
         runner.run(example)
     assert runner.summarize(verbose=False).failed == 0
+    for thread in threading.enumerate():  # what an example did not wait for is over before the next test counts
+        if thread.name.startswith("rxecho "):
+            thread.join(10)
 
 
 # The error above all others, and those that it takes a misbehaving peer to see.

@@ -66,6 +66,30 @@ def threads_to(port: int) -> list[threading.Thread]:
 # Cold
 
 
+def test_a_channel_is_emitted_although_its_state_is_ahead_of_its_ready() -> None:
+    class SlowlyReady(WebSocketChannel):
+        """One whose own thread is interrupted between the two, until somebody has looked at its state."""
+
+        def __init__(self, connection: Any) -> None:
+            succeed, is_open, is_seen = connection.ready.succeed, Event(), Event()
+
+            def succeed_later(value: None) -> None:
+                is_open.set()
+                assert is_seen.wait(TIMEOUT)
+                succeed(value)
+
+            connection.ready.succeed = succeed_later
+            super().__init__(connection)
+            assert is_open.wait(TIMEOUT)
+            threading.Timer(0.05, is_seen.set).start()
+
+    recording = Recording()
+    with raw_server(Server()) as port, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rxecho.channel, "WebSocketChannel", SlowlyReady)
+        with open_channel(f"ws://127.0.0.1:{port}/").subscribe(recording):
+            assert recording.channels.get(timeout=TIMEOUT).state is ChannelState.OPEN
+
+
 def test_nothing_is_opened_until_it_is_subscribed_to_and_then_a_channel_for_each_subscription() -> None:
     with raw_server(server := Server()) as port:
         source = open_channel(f"ws://127.0.0.1:{port}/")

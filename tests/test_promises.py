@@ -51,9 +51,12 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
 @pytest.fixture
 def _nothing_left() -> Any:
     """No thread of a channel and no descriptor is there after the test that was not there before it."""
-    threads, descriptors = threading.active_count(), len(list(FDS.iterdir()))
+    threads, descriptors = threading.enumerate(), len(list(FDS.iterdir()))
     yield
-    assert (threading.active_count(), len(list(FDS.iterdir()))) == (threads, descriptors)
+    assert ([thread for thread in threading.enumerate() if thread not in threads], len(list(FDS.iterdir()))) == (
+        [],
+        descriptors,
+    )
 
 
 def listen(channel: WebSocketChannel) -> Recorder[Message]:
