@@ -14,8 +14,10 @@ import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address, ip_network
 from math import inf
 from threading import Thread
 from time import monotonic
@@ -345,14 +347,61 @@ class _Opening:
 
 def _proxy_for(endpoint: Endpoint) -> proxy_info:
     """Which proxy to use, as websocket-client wants to be told."""
-    if endpoint.proxy:
-        host, port, auth = parse_proxy(endpoint.proxy)
-        # A list of hosts that no host is on: NO_PROXY is about the environment's proxy, not about this one.
-        return proxy_info(http_proxy_host=host, http_proxy_port=port, http_proxy_auth=auth, http_no_proxy=["\0"])
-    environment = proxy_info()
-    if endpoint.proxy == "" or endpoint.is_loopback:
-        environment.no_proxy = ["*"]
-    return environment
+    url = endpoint.proxy
+    if url is None and not endpoint.is_loopback:
+        url = _environments_proxy(endpoint)
+    if not url:
+        nobodys = proxy_info()
+        nobodys.no_proxy = ["*"]
+        return nobodys
+    host, port, auth = parse_proxy(url)
+    # A list of hosts that no host is on: who is exempt is known by now.
+    return proxy_info(http_proxy_host=host, http_proxy_port=port, http_proxy_auth=auth, http_no_proxy=["\0"])
+
+
+def _environments_proxy(endpoint: Endpoint) -> str | None:
+    """The URL of the proxy that the environment has for `endpoint`.
+
+    websocket-client goes past a proxy written without a scheme, speaks HTTP to any other kind of proxy, and for a
+    `no_proxy` of `.example.org` goes past it to evilexample.org, too.
+
+    Raises:
+        ConnectError: It is not a proxy that can be used.
+    """
+    from urllib.request import getproxies_environment  # takes longer to import than a loopback connection to open
+
+    variable = "https_proxy" if endpoint.secure else "http_proxy"
+    proxies = getproxies_environment()
+    url = proxies.get(variable.removesuffix("_proxy"))
+    if not url or _is_exempt(endpoint, proxies):
+        return None
+    if "://" not in url:
+        url = f"http://{url}"
+    try:
+        parse_proxy(url)
+    except ValueError as error:
+        raise ConnectError(
+            f"could not connect to {endpoint.url}: the environment variable {variable} cannot be used, since {error}; "
+            'correct it, or connect without a proxy with proxy=""'
+        ) from error
+    return url
+
+
+def _is_exempt(endpoint: Endpoint, proxies: dict[str, str]) -> bool:
+    """Whether `no_proxy` has the host in it, with or without its port, a domain it is in, or a network."""
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+    if any(proxy_bypass_environment(name, proxies) for name in (endpoint.host, f"{endpoint.host}:{endpoint.port}")):
+        return True
+    entries = [entry.strip() for entry in proxies.get("no", "").split(",")]
+    if "*" in entries:
+        return True
+    for entry in entries:
+        if "/" in entry:
+            with suppress(ValueError):
+                if ip_address(endpoint.host) in ip_network(entry, strict=False):
+                    return True
+    return False
 
 
 def _said(text: str) -> str:

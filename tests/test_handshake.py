@@ -21,7 +21,7 @@ from raw_server import CLOSE, TIMEOUT, Peer, raw_server
 from websocket._handshake import CookieJar
 from websockets.utils import accept_key
 
-from rxecho import ChannelClosed, ChannelState, ConnectError, ConnectTimeout, WebSocketChannel
+from rxecho import ChannelClosed, ChannelState, ConnectError, ConnectTimeout, WebSocketChannel, handshake
 from rxecho.endpoint import Endpoint
 from rxecho.printable import printable
 
@@ -859,6 +859,59 @@ def test_no_proxy_exempts_a_host_from_the_environments_proxy(environment: Callab
     with raw_server(proxy) as proxy_port:
         environment(http_proxy=f"http://127.0.0.1:{proxy_port}", no_proxy="example.com,.invalid")
         assert "host name" in str(failure("ws://server.invalid/"))
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "is_exempt"),
+    [
+        ("server.invalid", True),
+        ("SERVER.invalid", True),
+        ("invalid", True),
+        (".invalid", True),
+        ("server.invalid:80", True),
+        ("server.invalid:81", False),
+        (".rver.invalid", False),
+        ("other.invalid", False),
+        ("other.invalid, *", True),
+        ("10.0.0.0/8", False),
+        ("nonsense/8", False),
+    ],
+)
+def test_no_proxy_names_hosts_with_or_without_a_port_and_domains(
+    no_proxy: str, is_exempt: bool, environment: Callable[..., None]
+) -> None:
+    environment(http_proxy="http://127.0.0.1:1", no_proxy=no_proxy)
+    is_direct = handshake._proxy_for(Endpoint.parse("ws://server.invalid/")).proxy_host is None
+    assert is_direct is is_exempt
+
+
+@pytest.mark.parametrize("no_proxy", ["192.0.2.0/24", "192.0.2.7", "192.0.2.7:80"])
+def test_no_proxy_may_name_an_address_or_a_network(no_proxy: str, environment: Callable[..., None]) -> None:
+    environment(http_proxy="http://127.0.0.1:1", no_proxy=no_proxy)
+    assert not handshake._proxy_for(Endpoint.parse("ws://192.0.2.7/")).proxy_host
+    assert handshake._proxy_for(Endpoint.parse("ws://192.0.3.7/")).proxy_host == "127.0.0.1"
+
+
+def test_an_environments_proxy_may_be_written_without_a_scheme(environment: Callable[..., None]) -> None:
+    with raw_server(Server()) as port, raw_server(proxy := ConnectProxy(port)) as proxy_port:
+        environment(http_proxy=f"127.0.0.1:{proxy_port}")
+        with WebSocketChannel.connect("ws://server.invalid/") as channel:
+            channel.ready.result(TIMEOUT)
+    assert proxy.requests
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "https"])
+def test_an_environments_proxy_that_is_none_for_http_is_not_spoken_to(
+    scheme: str, environment: Callable[..., None]
+) -> None:
+    proxy = ConnectProxy(1)
+    with raw_server(proxy) as proxy_port:
+        environment(http_proxy=f"{scheme}://me:secret@127.0.0.1:{proxy_port}")
+        error = failure("ws://server.invalid/")
+    assert "http_proxy cannot be used" in str(error)
+    assert "not an http:// URL" in str(error)
+    assert "secret" not in str(error)
     assert proxy.requests == []
 
 
