@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -60,8 +61,10 @@ def main(args: Sequence[str] | None = None) -> int:
     0
     """
     if args is None:
-        # The process is ours, and on its way out need not search every module for garbage.
+        # The process is ours. On its way out it need not search every module for garbage.
         atexit.register(gc.freeze)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         asked: Task | int = rxecho.main(args, prog_name="rxecho", standalone_mode=False)
         # --help and --version are done already, and this is their status.
@@ -80,6 +83,8 @@ def main(args: Sequence[str] | None = None) -> int:
         _say(f"{what}{semicolon}{advice}")
         return FAILED
     except (KeyboardInterrupt, click.Abort):
+        # It came before the console was there, or plain mode, which both see to it by themselves.
+        _say("closed before it was open")
         return INTERRUPTED
     except OSError as error:
         # Let what is left in the buffer go nowhere when the interpreter flushes it on its way out.
@@ -91,6 +96,7 @@ def main(args: Sequence[str] | None = None) -> int:
 # What the library's errors advise, in words of the command line.
 _ADVICE = {
     "with an ssl.SSLContext that loads it": "with --ca FILE",
+    "with an ssl.SSLContext that has loaded one": "with --cert FILE",
     "connect_timeout": "--connect-timeout",
     "max_message_size": "--max-size",
     'proxy=""': "--proxy ''",
@@ -125,6 +131,21 @@ def _credentials(value: str) -> str:
     if ":" not in _text(value):
         raise click.BadParameter("it has no colon, and is written as USER:PASSWORD")
     return f"Basic {b64encode(value.encode()).decode()}"
+
+
+def _whole_number(least: int, most: int | None = None) -> Callable[[str | int], int]:
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def read(value: str | int) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise click.BadParameter(f"{value!r} is not a whole number {limits}")
+        return number
+
+    return read
 
 
 def _seconds(value: str | float) -> float:
@@ -162,7 +183,7 @@ def _plain_options(command: _Command) -> _Command:
         click.option(
             "-n",
             "--count",
-            type=click.IntRange(min=1),
+            type=_whole_number(1),
             metavar="COUNT",
             help="In plain mode, end as soon as so many messages came; without -w, not before that.",
         ),
@@ -211,7 +232,14 @@ def rxecho(ctx: click.Context, execute: tuple[str, ...], wait: float | None, cou
     return lambda: _demo(talk)
 
 
-@rxecho.command()
+@rxecho.command(
+    epilog="""\b
+Examples:
+  rxecho connect wss://example.org/chat -s chat -H 'Cookie: a=b'
+  rxecho connect ws://127.0.0.1:8765/ -x hello -n 1    send one, wait for one
+  rxecho connect ws://127.0.0.1:8765/ticker --plain -w inf | head -3
+"""
+)
 @click.argument("url", type=_text)
 @click.option(
     "-H",
@@ -255,7 +283,7 @@ def rxecho(ctx: click.Context, execute: tuple[str, ...], wait: float | None, cou
     default=20.0,
     show_default=True,
     metavar="SECONDS",
-    help="Between two pings; 0 or inf sends none.",
+    help="Between two pings that keep the connection alive; 0 or inf sends none at all.",
 )
 @click.option(
     "--connect-timeout",
@@ -267,7 +295,7 @@ def rxecho(ctx: click.Context, execute: tuple[str, ...], wait: float | None, cou
 )
 @click.option(
     "--max-size",
-    type=click.IntRange(min=1),
+    type=_whole_number(1),
     default=16 * 2**20,
     show_default=True,
     metavar="BYTES",
@@ -320,7 +348,7 @@ def connect(
     "--port",
     default=8765,
     show_default=True,
-    type=click.IntRange(0, 65535),
+    type=_whole_number(0, 65535),
     metavar="PORT",
     help="The port to listen on; 0 takes a free one.",
 )
@@ -352,7 +380,8 @@ def _on_terminal() -> bool:
 def _talk_in_console(url: str, options: Options) -> int:
     from rxecho.console import app
 
-    return app.run(_open(url, options), url=url, verified=not _is_unverified(url, options))
+    pings = options.get("ping_interval", True) is not None
+    return app.run(_open(url, options), url=url, verified=not _is_unverified(url, options), pings=pings)
 
 
 def _talk_plainly(url: str, options: Options, *, messages: Sequence[str], wait: float, count: int | None) -> int:

@@ -113,13 +113,12 @@ def open_connection(endpoint: Endpoint, *, timeout: float, waker: Waker, given_u
         ) from error
     except ssl.SSLCertVerificationError as error:
         raise ConnectError(
-            f"could not connect to {url}: its certificate does not verify ({error.verify_message}); "
-            "trust the authority that signed it, with an ssl.SSLContext that loads it"
+            f"could not connect to {url}: its certificate does not verify ({error.verify_message.rstrip('.')}); "
+            + _CERTIFICATE_ADVICE.get(error.verify_code, _TRUST)
         ) from error
     except ssl.SSLError as error:
         raise ConnectError(
-            f"could not connect to {url}: TLS failed ({error.reason or error}); "
-            "check that the server speaks TLS on this port, or use ws://"
+            f"could not connect to {url}: TLS failed ({error.reason or error}); {_tls_advice(error)}"
         ) from error
     except ConnectionRefusedError as error:
         raise ConnectError(
@@ -402,6 +401,25 @@ def _is_exempt(endpoint: Endpoint, proxies: dict[str, str]) -> bool:
                 if ip_address(endpoint.host) in ip_network(entry, strict=False):
                     return True
     return False
+
+
+_TRUST: Final = "trust the authority that signed it, with an ssl.SSLContext that loads it"
+_RENAME: Final = "connect to a host that it names"
+# By OpenSSL's X509_V_ERR_... numbers.
+_CERTIFICATE_ADVICE: Final = {
+    9: "check the clock of this machine",  # CERT_NOT_YET_VALID
+    10: "ask whoever runs the server to renew it, and check the clock of this machine",  # CERT_HAS_EXPIRED
+    62: _RENAME,  # HOSTNAME_MISMATCH
+    64: _RENAME,  # IP_ADDRESS_MISMATCH
+}
+
+
+def _tls_advice(error: ssl.SSLError) -> str:
+    reason = error.reason or ""
+    if "ALERT" not in reason:
+        return "check that the server speaks TLS on this port, or use ws://"
+    # It does, and refuses us. What OpenSSL then names depends on the version of TLS more than on the reason.
+    return "if the server wants a client certificate, show it one, with an ssl.SSLContext that has loaded one"
 
 
 def _said(text: str) -> str:

@@ -133,6 +133,8 @@ class EchoServer:
         """
         if self._thread is not None:
             raise RuntimeError("this EchoServer is already running")
+        if not self._host:
+            raise OSError("cannot listen on no host: 0.0.0.0 stands for every address of this machine")
         started: Future[tuple[int, Callable[[], object]]] = Future()
         self._ended = Event()
         # A daemon, so that a server somebody forgot does not keep the interpreter alive.

@@ -131,7 +131,7 @@ def test_serve_listens_on_port_8765_of_this_machine_unless_told_otherwise(
     main(["serve", "--help"])
     out = " ".join(capfd.readouterr().out.split())
     assert "[default: 127.0.0.1]" in out
-    assert "[default: 8765; 0<=x<=65535]" in out
+    assert "[default: 8765]" in out
 
 
 def test_serving_on_a_port_in_use_ends_with_1_and_one_sentence(
@@ -143,6 +143,14 @@ def test_serving_on_a_port_in_use_ends_with_1_and_one_sentence(
     assert is_one_sentence(err)
     assert "already in use" in err
     assert "--port" in err
+
+
+def test_serving_on_no_host_ends_with_1_and_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--host", "", "--port", "0"]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert is_one_sentence(err)
+    assert "0.0.0.0" in err
 
 
 # Wrong usage.
@@ -185,7 +193,8 @@ def test_serving_on_a_port_in_use_ends_with_1_and_one_sentence(
         (["connect", "wss://127.0.0.1/", "--cert", __file__], "private key"),
         (["connect", "wss://127.0.0.1/", "--key", __file__], "--cert"),
         (["connect", "wss://127.0.0.1/", "--ca", __file__, "-k"], "exclude each other"),
-        (["serve", "--port", "65536"], "--port"),
+        (["connect", "ws://127.0.0.1/", "--max-size", "1k"], "'1k' is not a whole number of at least 1"),
+        (["serve", "--port", "65536"], "'65536' is not a whole number from 0 to 65535"),
         (["serve", "--key", __file__], "--cert"),
     ],
 )
@@ -458,6 +467,34 @@ def test_ctrl_c_while_connecting_ends_with_130_at_once() -> None:
         assert process.stderr is not None
         assert process.wait(TIMEOUT) == 130
         assert process.stderr.read() == b""
+
+
+def interrupted_at_the_import_of(module: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of the command when Ctrl+C is pressed just then."""
+    script = f"""
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+runpy.run_module("rxecho", run_name="__main__")
+"""
+    # Where the tests themselves run in a shell's background, it would be ignored.
+    command = [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler){script}"]
+    return subprocess.run([*command, *args], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+
+
+def test_ctrl_c_before_the_command_line_is_read_ends_it_like_any_process_without_a_traceback() -> None:
+    done = interrupted_at_the_import_of("click")
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", -signal.SIGINT)
+
+
+def test_ctrl_c_while_it_gets_ready_ends_with_130_and_one_sentence() -> None:
+    done = interrupted_at_the_import_of("rxecho.server")
+    assert (done.stdout, done.stderr, done.returncode) == ("", "rxecho: closed before it was open\n", 130)
 
 
 # Standard streams.

@@ -49,7 +49,14 @@ PATIENCE = 1.0
 """Seconds that the last lines have to get past a peer that is slow to read, before it is closed anyway."""
 
 
-def run(channel: WebSocketChannel, *, url: str, verified: bool = True, console: Console | None = None) -> int:
+def run(
+    channel: WebSocketChannel,
+    *,
+    url: str,
+    verified: bool = True,
+    pings: bool = True,
+    console: Console | None = None,
+) -> int:
     """Talk over a channel in the terminal until either side closes it, and say in one line how it ended.
 
     Whatever happens, the terminal is given back as it was, and the channel is closed.
@@ -58,6 +65,7 @@ def run(channel: WebSocketChannel, *, url: str, verified: bool = True, console: 
         channel: Open, or still connecting.
         url: What the status line shows; a password in it is hidden.
         verified: `False` where TLS takes any certificate; the status line says so.
+        pings: `False` to send no pings, and to show no round trip.
         console: Where to draw; standard output unless given.
 
     Returns:
@@ -71,7 +79,7 @@ def run(channel: WebSocketChannel, *, url: str, verified: bool = True, console: 
     console = console or Console()
     conversation = _Conversation(channel)
     try:
-        how = asyncio.run(conversation.hold(console, url, verified))
+        how = asyncio.run(conversation.hold(console, url, verified, pings))
     except ChannelError:
         raise
     except OSError as error:
@@ -95,7 +103,7 @@ class _Conversation:
         self._channel = channel
         self._is_leaving = False
 
-    async def hold(self, console: Console, url: str, verified: bool) -> str:
+    async def hold(self, console: Console, url: str, verified: bool, pings: bool) -> str:
         """Return how it ended, in one line, or raise what ended it."""
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_fault)
@@ -104,11 +112,13 @@ class _Conversation:
         keys: Subject[KeyPress] = Subject()
         self._obey_signals(keys)
         with keyboard(output=console.file).subscribe(keys), self._screen, self._send(keys), self._listen():
-            return await self._until_over()
+            return await self._until_over(pings)
 
     def _send(self, keys: Observable[KeyPress]) -> abc.DisposableBase:
         """Key → text field → `Subject` of lines → sink."""
-        fields: Observable[TextField] = keys.pipe(ops.scan(press, TextField()), ops.share())
+        fields: Observable[TextField] = keys.pipe(
+            ops.filter(self._is_listened_to), ops.scan(press, TextField()), ops.share()
+        )
         lines: Subject[str] = Subject()
         # The sink makes whoever is faster than the peer wait, which must not be this thread.
         writer = EventLoopScheduler(exit_if_empty=True)
@@ -132,9 +142,9 @@ class _Conversation:
             messages.connect(),
         )
 
-    async def _until_over(self) -> str:
+    async def _until_over(self, pings: bool) -> str:
         animation = asyncio.create_task(self._screen.animate())
-        round_trips = asyncio.create_task(self._measure_round_trips())
+        round_trips = asyncio.create_task(self._measure_round_trips()) if pings else None
         try:
             ends: list[asyncio.Future[Any]] = [self._over, animation]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -144,7 +154,8 @@ class _Conversation:
             return await self._over
         finally:
             animation.cancel()
-            round_trips.cancel()
+            if round_trips:
+                round_trips.cancel()
 
     async def _measure_round_trips(self) -> None:
         with suppress(ChannelError):  # it never opened, or has closed
@@ -162,12 +173,15 @@ class _Conversation:
         self._screen.panel.state = state
         self._screen.changed()
 
+    def _is_listened_to(self, key: KeyPress) -> bool:
+        """Once the channel is closing nothing can be sent, and so nothing is taken off the field any more."""
+        return self._screen.panel.state <= ChannelState.OPEN or key.key in (Keys.ControlC, Keys.ControlD)
+
     def _leave(self) -> None:
         """The user wants no more; the channel closes when the last line is on its way."""
-        self._is_leaving = True
+        self._is_leaving = self._channel.state <= ChannelState.OPEN  # or the peer was first
         if self._channel.state is ChannelState.CONNECTING:
-            unsent = self._screen.transcript.sent
-            self._end("Closed before it was open" + (f", with {count(unsent, 'message')} unsent" if unsent else ""))
+            self._end(f"Closed before it was open{_with_unsent(self._screen.transcript.sent)}")
         self._show_state(ChannelState.CLOSING)
         self._loop.call_later(PATIENCE, self._channel.sink.close, NORMAL_CLOSURE)
 
@@ -175,16 +189,18 @@ class _Conversation:
         self._end("Closed without waiting for an answer")
 
     def _on_completed(self) -> None:
+        unsent = _with_unsent(self._channel.sink.dropped)
         if self._is_leaving:
             answered = self._channel.close_code != ABNORMAL_CLOSURE
-            self._soon(self._end, f"Closed: {ending(self._channel) if answered else 'the peer did not answer'}")
+            how = ending(self._channel) if answered else "the peer did not answer"
+            self._soon(self._end, f"Closed: {how}{unsent}")
             return
         try:
             demand_normal_closure(self._channel)
         except ChannelClosed as error:
             self._on_error(error)
         else:
-            self._soon(self._end, f"Closed by the server: {ending(self._channel)}")
+            self._soon(self._end, f"Closed by the server: {ending(self._channel)}{unsent}")
 
     def _on_error(self, error: Exception) -> None:
         self._soon(self._fail, error)
@@ -220,6 +236,10 @@ class _Conversation:
         """From the channel's thread to the loop's, unless that has ended."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(act, *args)
+
+
+def _with_unsent(number: int) -> str:
+    return f", with {count(number, 'message')} unsent" if number else ""
 
 
 def _sends(field: TextField) -> bool:

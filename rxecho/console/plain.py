@@ -21,6 +21,7 @@ import reactivex
 from reactivex.scheduler import NewThreadScheduler
 
 from rxecho import status
+from rxecho.connection import ChannelState
 from rxecho.console.ending import demand_normal_closure
 from rxecho.errors import ChannelError
 from rxecho.printable import printable
@@ -94,7 +95,7 @@ def _converse(channel: WebSocketChannel, messages: Sequence[str], wait: float, c
     _until_quiet(channel, output, wait)
 
     # ... and close, which comes too late where the peer was first.
-    too_late = output.ended.done()
+    too_late = channel.state is not ChannelState.OPEN
     _first_of(channel.sink.close(status.NORMAL_CLOSURE))
     enough = output.ended.result()
     if sent.done() and isinstance(error := sent.exception(), StandardStreamError):

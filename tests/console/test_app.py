@@ -60,6 +60,12 @@ sys.exit(app.run(WebSocketChannel.connect(sys.argv[1], {options}), url=sys.argv[
     return Terminal([sys.executable, "-c", script, url])
 
 
+def never_answer(peer: Peer) -> None:
+    """Open, and say nothing more."""
+    peer.open()
+    peer.wait_for_end()
+
+
 def last_line(terminal: Terminal) -> str:
     """What the program left as the last thing in the window, which may have broken it into two rows."""
     return re.split(r"(?m)^(?=Closed|Ended|rxecho: )", terminal.text)[-1].replace("\n", "")
@@ -245,10 +251,6 @@ def test_ctrl_c_while_connecting_gives_up_at_once() -> None:
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_peer_that_does_not_answer() -> None:
-    def never_answer(peer: Peer) -> None:
-        peer.open()
-        peer.wait_for_end()
-
     with raw_server(never_answer) as port, console(f"ws://127.0.0.1:{port}/") as terminal:
         terminal.wait_for("● open")
         terminal.send(CTRL_C)
@@ -281,6 +283,32 @@ def test_another_close_code_of_the_peer_is_an_error_in_one_sentence() -> None:
         assert terminal.wait() == 1
         assert last_line(terminal) == "rxecho: the server closed the connection with 4000: no more"
         assert_given_back(terminal)
+
+
+def test_it_is_an_error_also_when_ctrl_c_comes_behind_it() -> None:
+    with raw_server(close_without_leaving) as port, console(f"ws://127.0.0.1:{port}/") as terminal:
+        terminal.wait_for("● closing")
+        terminal.send(CTRL_C)
+        assert terminal.wait() == 1
+        assert last_line(terminal) == "rxecho: the server closed the connection with 4000"
+        assert_given_back(terminal)
+
+
+def close_without_leaving(peer: Peer) -> None:
+    peer.open()
+    peer.close(b"\x0f\xa0")
+    peer.wait_for_end()
+
+
+def test_what_is_typed_when_nothing_can_be_sent_any_more_is_not_taken_for_sent() -> None:
+    with raw_server(never_answer) as port, console(f"ws://127.0.0.1:{port}/") as terminal:
+        terminal.wait_for("● open")
+        terminal.send("kept" + CTRL_C)
+        terminal.wait_for("● closing")
+        terminal.send("too late\r" + CTRL_C)
+        assert terminal.wait() == 0
+        assert "→" not in terminal.text
+        assert last_line(terminal) == "Closed without waiting for an answer"
 
 
 def test_a_peer_that_drops_the_connection_is_an_error_in_one_sentence() -> None:
@@ -344,21 +372,24 @@ def test_in_a_flood_shown_and_summarised_add_up_and_ctrl_c_works() -> None:
         assert at == 30_000
 
 
-def test_a_peer_that_reads_nothing_leaves_the_keyboard_alive() -> None:
+def test_a_peer_that_reads_nothing_leaves_the_keyboard_alive_and_what_is_unsent_is_told() -> None:
     def read_nothing(peer: Peer) -> None:
         peer.open()
         finished.wait(TIMEOUT)
 
     finished = threading.Event()
-    with raw_server(read_nothing) as port, console(f"ws://127.0.0.1:{port}/") as terminal:
+    with (
+        raw_server(read_nothing) as port,
+        scripted(f"ws://127.0.0.1:{port}/", options="close_timeout=0.1") as terminal,
+    ):
         terminal.wait_for("● open")
         terminal.send(paste("x" * 500_000) + "\r" + (UP + "\r") * 39 + "still there")
         terminal.wait_for("❯ still there")  # noqa: RUF001
         terminal.wait_for("↑ 40 ")
         terminal.send(CTRL_C)
         terminal.wait_for("● closing")
-        terminal.send(CTRL_C)
         assert terminal.wait() == 0
+        assert re.fullmatch(r"Closed: the peer did not answer, with \d+ messages unsent", last_line(terminal))
         assert_given_back(terminal)
         finished.set()
 
@@ -393,10 +424,6 @@ def test_a_mistake_of_our_own_gives_the_terminal_back(mistake: str) -> None:
 
 
 def test_a_peer_that_never_answers_the_close_is_left() -> None:
-    def never_answer(peer: Peer) -> None:
-        peer.open()
-        peer.wait_for_end()
-
     with (
         raw_server(never_answer) as port,
         scripted(f"ws://127.0.0.1:{port}/", options="close_timeout=0.1") as terminal,

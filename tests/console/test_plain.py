@@ -15,11 +15,12 @@ from threading import Event
 from typing import IO, Any
 
 import pytest
+from raw_server import Peer, raw_server
 from websockets.sync.server import ServerConnection, serve
 
 from rxecho.channel import WebSocketChannel
 from rxecho.console import plain
-from rxecho.errors import ConnectError, ConnectionLost
+from rxecho.errors import ChannelClosed, ConnectError, ConnectionLost
 from rxecho.server import EchoServer
 
 TIMEOUT = 10.0
@@ -341,6 +342,23 @@ def test_with_a_count_it_prints_exactly_that_many_and_ends_although_the_input_go
 
 def test_when_the_peer_closes_it_ends_although_the_input_goes_on(shell: Shell, server: EchoServer) -> None:
     assert shell.run(server.url_for("/close?code=1001")).result(TIMEOUT) == 0
+
+
+def test_a_peer_that_has_closed_but_not_left_yet_was_first_all_the_same(shell: Shell) -> None:
+    is_closed = Event()
+
+    def conduct(peer: Peer) -> None:
+        peer.open()
+        peer.close(b"\x0f\xa0")
+        is_closed.set()
+        peer.wait_for_end()
+
+    with raw_server(conduct) as port:
+        running = shell.run(f"ws://127.0.0.1:{port}/", wait=0)
+        assert is_closed.wait(TIMEOUT)
+        shell.end_input()
+        with pytest.raises(ChannelClosed, match="4000"):
+            running.result(TIMEOUT)
 
 
 def test_what_arrived_before_the_connection_was_lost_is_printed(shell: Shell, server: EchoServer) -> None:
