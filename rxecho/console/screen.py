@@ -81,7 +81,8 @@ class Display(Live):
     Rich leaves the cursor at the end of what it drew and later climbs as many rows as there were. Where a
     narrower terminal has broken them into more, a part of the old picture stays behind. Here the cursor
     rests on the first row, where a terminal keeps it whatever becomes of the rows, and all below it is
-    erased before the next picture. Nothing of the last one remains when the display is stopped.
+    erased before the next picture. Nothing of the last one remains when the display is stopped, but for
+    the rows that tmux has moved into its history when the window became narrower: those nobody can reach.
     """
 
     def __init__(self, renderable: RenderableType, console: Console) -> None:
