@@ -14,7 +14,7 @@ from typing import Final
 
 __all__ = ["flusher"]
 
-PATIENCE: Final = 0.002
+PATIENCE: Final = 0.005
 """Seconds that something may be held back, before it is seen to."""
 
 Flush = Callable[[], None]
