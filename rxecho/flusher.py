@@ -62,7 +62,9 @@ class _Flusher:
             self._is_held.set()
 
     def _run(self) -> None:
-        while self._is_held.wait() and self._thread is current_thread():
+        # Asked behind `clear`, which may have hidden the word of the last who left.
+        while self._thread is current_thread():
+            self._is_held.wait()
             sleep(PATIENCE)
             self._is_held.clear()
             for flush in self._flushes:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 import signal
 
+from hypothesis import settings
+
 # Where bytecode is not written, each of the many processes that the tests start would compile everything anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Where nothing is buffered, nobody would notice what is not flushed.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
+# How long an example takes says more about what else the machine does.
+settings.register_profile("rxecho", deadline=None)
+settings.load_profile("rxecho")
 
 # What a shell starts in the background ignores Ctrl+C, and so would the processes that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -125,3 +125,11 @@ def raw_server(conduct: Callable[[Peer], object], *, tls: ssl.SSLContext | None 
             listener.shutdown(socket.SHUT_RDWR)
     for connection in connections:
         connection.result()
+
+
+@contextmanager
+def refused_port() -> Iterator[int]:
+    """A port that is taken, and where nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]

@@ -291,9 +291,9 @@ def test_an_old_stream_that_keeps_emitting_in_another_thread_is_never_seen_after
     threads = [threading.Thread(target=emit), threading.Thread(target=read)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + SECONDS
     try:
         for i, stream in enumerate(streams[1:], 1):
+            deadline = time.monotonic() + SECONDS
             builder.stream = stream
             kept = builder.snapshot
             current[0] = i

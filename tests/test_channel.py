@@ -9,9 +9,8 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from math import nan
 from pathlib import Path
 from time import monotonic
@@ -19,7 +18,7 @@ from typing import Any
 
 import pytest
 from peer import BadPeer, Recorder, connected, connecting, frame, listen, send_until_full
-from raw_server import BINARY, CLOSE, PING, TEXT, TIMEOUT, raw_server
+from raw_server import BINARY, CLOSE, PING, TEXT, TIMEOUT, raw_server, refused_port
 
 from rxecho import ChannelClosed, ChannelState, ConnectError, ConnectionLost, WebSocketChannel
 from rxecho.frames import Message
@@ -30,14 +29,6 @@ FDS = Path("/proc/self/fd")
 
 def channel_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("rxecho")]
-
-
-@contextmanager
-def refused_port() -> Iterator[int]:
-    """A port that is taken, and where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
 
 
 # How it is made.

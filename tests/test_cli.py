@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from peer import BadPeer, frame
-from raw_server import CLOSE, TEXT, TIMEOUT, Peer, raw_server
+from raw_server import CLOSE, TEXT, TIMEOUT, Peer, raw_server, refused_port
 
 import rxecho
 from rxecho.cli import main
@@ -351,9 +351,9 @@ def test_a_subprotocol_that_was_not_offered_ends_with_1(capfd: pytest.CaptureFix
 
 
 def test_a_port_where_nobody_listens_ends_with_1(capfd: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
-    assert main(["connect", url, "-x", "hello"]) == 1
+    with refused_port() as port:
+        url = f"ws://127.0.0.1:{port}/"
+        assert main(["connect", url, "-x", "hello"]) == 1
     out, err = capfd.readouterr()
     assert out == ""
     assert is_one_sentence(err)
@@ -389,7 +389,7 @@ def test_a_system_without_a_descriptor_left_is_one_sentence_that_does_not_blame_
     server: EchoServer,
 ) -> None:
     program = """if True:
-        import os, resource, sys
+        import os, resource, sys, threading
         from rxecho.cli import main
         main(["connect", sys.argv[1], "-x", "so far everything is imported", "-n", "1"])
         free = os.dup(0)
@@ -400,6 +400,9 @@ def test_a_system_without_a_descriptor_left_is_one_sentence_that_does_not_blame_
             status = main(["connect", sys.argv[1], "-x", f"with {limit - free} left", "-n", "1"])
             resource.setrlimit(resource.RLIMIT_NOFILE, usual)
             print(status, flush=True)
+            for thread in threading.enumerate():  # main has gone without waiting for a channel that never opened
+                if thread is not threading.current_thread():
+                    thread.join()
     """
     done = subprocess.run(
         [sys.executable, "-c", program, server.url], capture_output=True, text=True, timeout=TIMEOUT, check=True

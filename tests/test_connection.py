@@ -145,6 +145,18 @@ def test_a_slow_peer_gets_what_was_added_before_and_a_close_frame_also_when_it_h
         assert peer.receive() == (CLOSE, close_payload(1000) if is_crossing else answer)
 
 
+@pytest.mark.parametrize("said", [frame(CLOSE), frame(3)], ids=["close", "breach"])
+def test_a_peer_that_has_said_its_last_and_keeps_tcp_open_is_left_after_a_while(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LINGER", 0.1)
+    with connected(close_timeout=600) as (channel, peer):
+        listen(channel)
+        peer.sock.sendall(said)
+        peer.receive_close()
+        channel.sink.done.result(TIMEOUT)
+
+
 def test_states_tell_at_once_that_the_peer_has_closed_although_it_does_not_leave(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -342,6 +354,7 @@ def test_a_connection_that_ends_without_a_close_frame_is_lost(how: str, rest: by
         error = recorder.wait_for_end()
         assert isinstance(error, ConnectionLost)
         assert str(error).startswith(f"the connection to {channel._connection.url} was lost: ")
+        assert "; check the server and the network" in str(error)
         assert isinstance(error.__cause__, ConnectionResetError) if how == "RST" else error.__cause__ is None
         channel.sink.done.result(TIMEOUT)
         assert recorder.values == ["whole"]
@@ -654,6 +667,40 @@ def test_a_peer_that_talks_but_does_not_answer_a_ping_is_lost() -> None:
                 with suppress(TimeoutError):
                     channel.sink.done.result(0.005)
         assert isinstance(recorder.wait_for_end(), ConnectionLost)
+
+
+def test_the_interval_lies_between_a_pong_and_the_next_ping() -> None:
+    with connected(ping_interval=0.5, ping_timeout=TIMEOUT) as (_, peer):
+        opcode, payload = peer.receive()
+        peer.send(PONG, payload)
+        assert opcode == PING
+        assert peer.is_silent_for(0.25)
+        assert peer.receive()[0] == PING
+
+
+def test_no_ping_is_sent_while_reading_is_paused() -> None:
+    with connected(ping_interval=0.1) as (channel, peer):
+        peer.sock.sendall(b"".join(frame(TEXT, b"%d" % index) for index in range(2000)))
+        assert peer.is_silent_for(0.5)
+        listen(channel).wait_for(2000)
+        assert peer.receive()[0] == PING
+
+
+def test_no_ping_follows_a_close_frame() -> None:
+    with connected(ping_interval=0.05, ping_timeout=TIMEOUT) as (channel, peer):
+        channel.sink.close(1000)
+        peer.receive_close()
+        assert peer.is_silent_for(0.3)
+
+
+def test_the_silence_of_one_ping_does_not_count_for_the_next() -> None:
+    with connected(ping_interval=0.01, ping_timeout=1.0) as (channel, peer):
+        for _ in range(4):
+            opcode, payload = peer.receive()
+            assert opcode == PING
+            assert peer.is_silent_for(0.3)
+            peer.send(PONG, payload)
+        assert channel.state is ChannelState.OPEN
 
 
 def test_there_are_no_pings_without_an_interval() -> None:

@@ -108,6 +108,17 @@ def test_who_leaves_is_called_no_more_and_who_stays_still_is() -> None:
     clock.leave(stayed.set)
 
 
+def test_who_leaves_in_the_middle_of_a_tick_takes_the_thread_along_all_the_same() -> None:
+    clock = flusher._Flusher()
+    moment = threading.Event()
+    for step in range(20):
+        clock.join(moment.set)
+        clock.hold()
+        threading.Event().wait(step * flusher.PATIENCE / 10)
+        clock.leave(moment.set)
+        assert not flushers()
+
+
 def test_it_can_be_joined_again_after_the_last_has_left() -> None:
     clock = flusher._Flusher()
     for _ in range(2):

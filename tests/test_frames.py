@@ -81,7 +81,7 @@ def conversations(draw: st.DrawFn) -> tuple[bytes, list[Event]]:
 
 
 @given(conversations(), cuts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_split_of_a_valid_byte_stream_gives_the_same_messages(
     conversation: tuple[bytes, list[Event]], cuts: list[int]
 ) -> None:
@@ -103,7 +103,7 @@ headers = st.builds(
 
 
 @given(st.lists(headers | st.binary(max_size=20), max_size=5).map(b"".join), cuts)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_at_all_give_messages_or_one_of_our_errors_however_they_are_split(
     data: bytes, cuts: list[int]
 ) -> None:
@@ -332,7 +332,7 @@ def test_what_is_sent_is_one_masked_frame_with_the_shortest_length(size: int) ->
 
 
 @given(st.binary(max_size=300), st.binary(min_size=4, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_masking_in_python_and_in_c_agree(payload: bytes, key: bytes) -> None:
     in_c = frames._mask_in_c()
     assert in_c is not frames._mask_in_python

@@ -6,6 +6,7 @@ import math
 import re
 import socket
 import threading
+import time
 import traceback
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
@@ -17,12 +18,12 @@ from typing import Any
 
 import pytest
 from connect_proxy import ConnectProxy
-from raw_server import CLOSE, TIMEOUT, Peer, raw_server
+from raw_server import CLOSE, TIMEOUT, Peer, raw_server, refused_port
 from websocket._handshake import CookieJar
 from websockets.utils import accept_key
 
 from rxecho import ChannelClosed, ChannelState, ConnectError, ConnectTimeout, WebSocketChannel, handshake
-from rxecho.endpoint import Endpoint
+from rxecho.endpoint import Endpoint, without_password
 from rxecho.printable import printable
 
 Conduct = Callable[[Peer], object]
@@ -140,12 +141,6 @@ def black_hole() -> Iterator[int]:
         listener.listen(0)
         first.connect(listener.getsockname())
         yield listener.getsockname()[1]
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 # What is asked: the request target
@@ -336,6 +331,11 @@ def test_a_user_name_and_a_password_in_the_url_are_sent_as_basic_authorization(u
 def test_the_callers_own_authorization_wins_over_the_urls() -> None:
     server = asked(userinfo="me:secret@", headers={"authorization": "Bearer token"})
     assert server.values("Authorization") == ["Bearer token"]
+
+
+def test_a_password_is_hidden_whatever_is_in_it() -> None:
+    for password in ("secret", "se@cret", "se:cret", "se%40cret"):
+        assert without_password(f"ws://me:{password}@host/") == "ws://me:***@host/"
 
 
 def test_the_password_in_the_url_is_shown_nowhere() -> None:
@@ -672,6 +672,21 @@ def test_a_dripped_answer_has_one_deadline_for_all_its_drops() -> None:
     assert isinstance(failure_at(drip, connect_timeout=0.2), ConnectTimeout)
 
 
+def test_the_deadline_is_one_for_the_proxy_and_the_handshake_behind_it() -> None:
+    def answer_late_and_then_never(peer: Peer) -> None:
+        peer.read_head()
+        assert not Event().wait(1.0)
+        peer.sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        peer.wait_for_end()
+
+    with raw_server(answer_late_and_then_never) as port:
+        began = time.monotonic()
+        error = failure("ws://server.invalid/", proxy=f"http://127.0.0.1:{port}", connect_timeout=1.3)
+        assert time.monotonic() - began < 2.2
+    assert isinstance(error, ConnectTimeout)
+    assert "handshake" in str(error)
+
+
 def test_the_deadline_holds_for_a_request_that_the_server_does_not_read() -> None:
     may_leave = Event()
     with raw_server(lambda _: may_leave.wait(TIMEOUT)) as port:
@@ -726,8 +741,8 @@ def test_closing_while_the_server_does_not_take_the_tcp_connection_gives_up_at_o
 
 
 def test_a_refused_port_is_a_connect_error() -> None:
-    port = unused_port()
-    error = failure(f"ws://127.0.0.1:{port}/")
+    with refused_port() as port:
+        error = failure(f"ws://127.0.0.1:{port}/")
     assert not isinstance(error, ConnectTimeout)
     assert "refused" in str(error)
     assert f"ws://127.0.0.1:{port}/" in str(error)
@@ -787,8 +802,8 @@ def test_the_deadline_holds_for_the_name_look_up_too(monkeypatch: pytest.MonkeyP
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server()
-    with black_hole() as hole, raw_server(server) as port:
-        resolver = Resolver(monkeypatch, unused_port(), hole, port)
+    with refused_port() as refused, black_hole() as hole, raw_server(server) as port:
+        resolver = Resolver(monkeypatch, refused, hole, port)
         resolver.may_answer.set()
         with WebSocketChannel.connect("ws://server.invalid/", connect_timeout=0.3) as channel:
             channel.ready.result(TIMEOUT)
@@ -917,7 +932,7 @@ def test_an_environments_proxy_that_is_none_for_http_is_not_spoken_to(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
 def test_the_environments_proxy_is_never_used_for_loopback(host: str, environment: Callable[..., None]) -> None:
-    environment(http_proxy=f"http://127.0.0.1:{unused_port()}")
+    environment(http_proxy="http://127.0.0.1:1")
     with raw_server(Server()) as port, WebSocketChannel.connect(f"ws://{host}:{port}/") as channel:
         channel.ready.result(TIMEOUT)
 
@@ -1038,7 +1053,8 @@ def test_a_proxy_that_speaks_for_the_server_is_a_connect_error() -> None:
 
 
 def test_a_proxy_whose_port_is_refused_is_named_in_the_error() -> None:
-    error = failure("ws://server.invalid/", proxy=f"http://127.0.0.1:{unused_port()}")
+    with refused_port() as port:
+        error = failure("ws://server.invalid/", proxy=f"http://127.0.0.1:{port}")
     assert "to the proxy was refused" in str(error)
 
 

@@ -66,6 +66,19 @@ def threads_to(port: int) -> list[threading.Thread]:
 # Cold
 
 
+def test_a_channel_that_never_opens_is_not_emitted() -> None:
+    def refuse(peer: Peer) -> None:
+        peer.read_head()
+        peer.sock.sendall(b"HTTP/1.1 503 Busy\r\n\r\n")
+        peer.wait_for_end()
+
+    recording = Recording()
+    with raw_server(refuse) as port:
+        open_channel(f"ws://127.0.0.1:{port}/").subscribe(recording)
+        assert isinstance(recording.end.exception(TIMEOUT), ConnectError)
+    assert recording.channels.empty()
+
+
 def test_a_channel_is_emitted_although_its_state_is_ahead_of_its_ready() -> None:
     class SlowlyReady(WebSocketChannel):
         """One whose own thread is interrupted between the two, until somebody has looked at its state."""

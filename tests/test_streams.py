@@ -456,6 +456,41 @@ def test_messages_keep_their_order_without_overlap_whoever_subscribes_when() -> 
     assert sum(observer.values == expected for observer in everybody) == 1
 
 
+def test_a_state_that_was_moved_to_and_not_announced_yet_is_told_once() -> None:
+    is_busy, may_go_on = threading.Event(), threading.Event()
+
+    def be_busy(_: Message) -> None:
+        is_busy.set()
+        assert may_go_on.wait(TIMEOUT)
+
+    with connected() as (channel, peer):
+        channel.stream.subscribe(be_busy)
+        peer.send(TEXT, b"keep the thread busy")
+        assert is_busy.wait(TIMEOUT)
+        channel.sink.close(1000)
+        recorder: Recorder[ChannelState] = Recorder()
+        channel.states.subscribe(recorder)
+        may_go_on.set()
+        until_closed(channel, peer)
+        assert recorder.wait_for_end() is None
+        assert recorder.values == [ChannelState.CLOSING, ChannelState.CLOSED]
+
+
+def test_who_subscribes_first_when_it_hears_of_the_end_still_gets_what_was_kept() -> None:
+    recorder: Recorder[Message] = Recorder()
+
+    def subscribe_late(state: ChannelState) -> None:
+        if state is ChannelState.CLOSED:
+            channel.stream.subscribe(recorder)
+
+    with connected(texts(3)) as (channel, peer):
+        channel.states.subscribe(subscribe_late)
+        until_handled(peer)
+        until_closed(channel, peer)
+        assert recorder.wait_for_end() is None
+        assert recorder.values == numbers(3)
+
+
 def test_states_begin_with_the_current_one_and_complete_after_closed() -> None:
     recorder: Recorder[ChannelState] = Recorder()
     with connecting() as (channel, peer):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from raw_server import Peer, raw_server
+from raw_server import Peer, raw_server, refused_port
 from terminal import CTRL_C, CTRL_D, DOWN, LEFT, UP, Terminal, paste
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
@@ -322,11 +322,9 @@ def test_a_peer_that_drops_the_connection_is_an_error_in_one_sentence() -> None:
 
 
 def test_a_port_where_nobody_listens_is_an_error_in_one_sentence() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"ws://127.0.0.1:{closed.getsockname()[1]}/"
-    with console(url) as terminal:
+    with refused_port() as port, console(f"ws://127.0.0.1:{port}/") as terminal:
         assert terminal.wait() == 1
-        assert last_line(terminal).startswith(f"rxecho: could not connect to {url}")
+        assert last_line(terminal).startswith(f"rxecho: could not connect to ws://127.0.0.1:{port}/")
         assert_given_back(terminal)
 
 
