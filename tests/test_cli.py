@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from peer import BadPeer, frame
@@ -143,6 +144,14 @@ def test_serving_on_a_port_in_use_ends_with_1_and_one_sentence(
     assert is_one_sentence(err)
     assert "already in use" in err
     assert "--port" in err
+
+
+def test_serve_listens_on_the_host_it_is_given() -> None:
+    with started("serve", "--host", "127.0.0.2", "--port", "0") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"Listening on ws://127.0.0.2:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT) == 0
 
 
 def test_serving_on_no_host_ends_with_1_and_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
@@ -472,6 +481,21 @@ def test_ctrl_c_while_connecting_ends_with_130_at_once() -> None:
         assert process.stderr.read() == b""
 
 
+def test_ctrl_c_in_plain_mode_does_not_wait_for_ever_for_a_peer_that_does_not_answer() -> None:
+    def conduct(peer: Peer) -> None:
+        peer.open()
+        assert peer.receive() == (TEXT, b"hello")
+        process.send_signal(signal.SIGINT)
+        peer.wait_for_end()
+
+    with raw_server(conduct) as port, started("connect", f"ws://127.0.0.1:{port}/") as process:
+        assert process.stdin is not None
+        process.stdin.write(b"hello\n")
+        began = monotonic()
+        assert process.wait(TIMEOUT) == 130
+        assert monotonic() - began < 4.5  # the closing handshake alone would have 5 s
+
+
 def interrupted_at_the_import_of(module: str, *args: str) -> subprocess.CompletedProcess[str]:
     """What becomes of the command when Ctrl+C is pressed just then."""
     script = f"""
@@ -581,6 +605,29 @@ def test_where_input_and_output_are_terminals_the_console_opens() -> None:
     with on_terminal() as terminal:
         terminal.read_until("WebSocket Demo")
         terminal.write("\x03")
+        assert terminal.status == 0
+
+
+@pytest.mark.parametrize("piped", ["stdin", "stdout"])
+def test_where_only_one_of_input_and_output_is_a_terminal_it_is_plain_mode(piped: str, server: EchoServer) -> None:
+    ours, theirs = pty.openpty()
+    streams = {"stdin": theirs, "stdout": theirs, piped: subprocess.PIPE}
+    command = [*COMMAND, "connect", server.url, "-n", "1"]
+    with subprocess.Popen(command, **streams, bufsize=0, start_new_session=True) as process:  # type: ignore[call-overload]
+        if piped == "stdin":
+            process.stdin.write(b"hello\n")
+            assert b"hello" in os.read(ours, 100)
+        else:
+            os.write(ours, b"hello\n")
+            assert process.stdout.readline() == b"hello\n"
+        assert process.wait(TIMEOUT) == 0
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_a_message_to_execute_asks_for_plain_mode_on_a_terminal_too() -> None:
+    with on_terminal("-x", "hello", "-n", "1") as terminal:
+        assert terminal.read_until("hello\r\n") == "hello\r\n"
         assert terminal.status == 0
 
 

@@ -8,16 +8,17 @@ from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import trustme
 from aiohttp import WSMsgType, web
 from connect_proxy import ConnectProxy
 from cryptography.hazmat.primitives import serialization
-from raw_server import PING, TEXT, TIMEOUT, Peer, raw_server
+from raw_server import PING, TIMEOUT, Peer, raw_server
 from test_cli import is_one_sentence, on_terminal, started
 
+from rxecho.channel import WebSocketChannel
 from rxecho.cli import main
 from rxecho.server import EchoServer
 
@@ -83,16 +84,31 @@ def test_pings_are_sent_at_the_interval_given() -> None:
         assert client.wait(TIMEOUT) == 0
 
 
-@pytest.mark.parametrize("interval", ["0", "inf"])
-def test_a_ping_interval_of_0_or_inf_sends_none(interval: str) -> None:
-    def conduct(peer: Peer) -> None:
-        peer.open()
-        assert peer.receive() == (TEXT, b"hello")
-        peer.close()
+@pytest.mark.parametrize(
+    ("args", "name", "value"),
+    [
+        ([], "ping_interval", 20.0),
+        (["--ping-interval", "0"], "ping_interval", None),
+        (["--ping-interval", "inf"], "ping_interval", None),
+        (["--ping-interval", "2.5"], "ping_interval", 2.5),
+        ([], "connect_timeout", 10.0),
+        ([], "max_message_size", 16 * 2**20),
+    ],
+)
+def test_timings_and_sizes_are_those_given_or_the_librarys_own(
+    args: list[str], name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+    connect = WebSocketChannel.connect
 
-    with raw_server(conduct) as port:
-        url = f"ws://127.0.0.1:{port}/"
-        assert main(["connect", url, "-x", "hello", "-w", "inf", "--ping-interval", interval]) == 0
+    def overheard(url: str, **options: Any) -> WebSocketChannel:
+        asked.append(options)
+        return connect(url, **options)
+
+    monkeypatch.setattr(WebSocketChannel, "connect", overheard)
+    with EchoServer() as server:
+        assert main(["connect", server.url, *args, *ECHOED]) == 0
+    assert asked[0][name] == value
 
 
 def test_it_talks_to_a_server_that_somebody_else_wrote(capfd: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import pyte
+from pyte.modes import DECAWM
 from pyte.screens import Char, StaticDefaultDict
 
 TIMEOUT = 20.0
@@ -136,10 +137,11 @@ class Terminal:
 
     @property
     def is_restored(self) -> bool:
-        """Whether the terminal is as it was before the program: its modes, its cursor, no marked pastes."""
+        """Whether the terminal is as before the program: its modes, its cursor, its wrapping, no marked pastes."""
         return (
             termios.tcgetattr(self._slave) == self._modes
             and not self.screen.cursor.hidden
+            and DECAWM in self.screen.mode
             and BRACKETED_PASTE not in self.screen.mode
         )
 

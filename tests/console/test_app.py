@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 
 import pytest
 from raw_server import Peer, raw_server, refused_port
@@ -17,6 +18,7 @@ from terminal import CTRL_C, CTRL_D, DOWN, LEFT, UP, Terminal, paste
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
+from rxecho.console.app import PING_EVERY
 from rxecho.server import EchoServer
 
 TIMEOUT = 20.0
@@ -192,6 +194,19 @@ def test_a_megabyte_on_one_line_is_cut_and_its_size_is_told(conversation: Conver
     conversation.terminal.wait_for("│ … 1,000,000 characters in all ")
 
 
+def test_the_first_round_trip_is_measured_right_after_opening_and_a_resize_redraws_at_once() -> None:
+    with EchoServer() as server, console(server.url) as terminal:
+        terminal.wait_for("● open")
+        began = monotonic()
+        terminal.wait_for("rtt")
+        terminal.resize(columns=50, lines=20)
+        terminal.wait_until(lambda: "╭─ WebSocket Demo " + "─" * 31 + "╮" in terminal.display)
+        # Sooner than the next ping would have it drawn anew.
+        assert monotonic() - began < PING_EVERY
+        terminal.send(CTRL_C)
+        terminal.wait()
+
+
 @pytest.mark.parametrize(("columns", "lines"), [(40, 20), (20, 12), (120, 30), (80, 24)])
 def test_a_resize_redraws_in_the_new_size(conversation: Conversation, columns: int, lines: int) -> None:
     terminal = conversation.terminal
@@ -285,6 +300,12 @@ def test_another_close_code_of_the_peer_is_an_error_in_one_sentence() -> None:
         assert_given_back(terminal)
 
 
+def test_a_close_reason_is_shown_as_it_is() -> None:
+    with EchoServer() as server, console(server.url_for("/close?reason=[bold]x[/]+:smile:")) as terminal:
+        assert terminal.wait() == 0
+        assert last_line(terminal) == "Closed by the server: 1000 (normal closure): [bold]x[/] :smile:"
+
+
 def test_it_is_an_error_also_when_ctrl_c_comes_behind_it() -> None:
     with raw_server(close_without_leaving) as port, console(f"ws://127.0.0.1:{port}/") as terminal:
         terminal.wait_for("● closing")
@@ -329,11 +350,18 @@ def test_a_port_where_nobody_listens_is_an_error_in_one_sentence() -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_gives_the_terminal_back_too(number: signal.Signals, status: int) -> None:
-    with EchoServer() as server, console(server.url) as terminal:
+def test_a_signal_gives_the_terminal_back_too_and_closes_with_1000(number: signal.Signals, status: int) -> None:
+    heard: queue.Queue[object] = queue.Queue()
+
+    def conduct(connection: ServerConnection) -> None:
+        assert not list(connection)
+        heard.put(connection.close_code)
+
+    with peer(conduct) as url, console(url) as terminal:
         terminal.wait_for("● open")
         terminal.signal(number)
         assert terminal.wait() == status
+        assert heard.get(timeout=TIMEOUT) == 1000
         assert last_line(terminal) == f"Ended by {number.name}"
         assert_given_back(terminal)
 

@@ -52,8 +52,9 @@ class Shell:
         """Start plain mode; its standard output ends with it, as that of a process does."""
 
         def run() -> int:
+            self.channel = WebSocketChannel.connect(url)
             try:
-                return plain.run(WebSocketChannel.connect(url), **options)
+                return plain.run(self.channel, **options)
             finally:
                 if self.stdout is not None:
                     self.stdout.close()
@@ -410,3 +411,4 @@ def test_a_closed_standard_stream_is_said_and_the_channel_closed(name: str, shel
     setattr(shell, name, None)
     with pytest.raises(plain.StandardStreamError, match=r"standard (in|out)put is closed"):
         shell.run(server.url).result(TIMEOUT)
+    shell.channel.sink.done.result(TIMEOUT)
