@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from errno import EIO
 from typing import TYPE_CHECKING, Any
 
@@ -109,10 +109,16 @@ class _Conversation:
         self._loop.set_exception_handler(self._on_fault)
         self._over: asyncio.Future[str] = self._loop.create_future()
         self._screen = Screen(console, url=url, verified=verified)
-        keys: Subject[KeyPress] = Subject()
-        self._obey_signals(keys)
-        with keyboard(output=console.file).subscribe(keys), self._screen, self._send(keys), self._listen():
+        self._keys: Subject[KeyPress] = Subject()
+        self._keyboard = keyboard(output=console.file)
+        self._obey_signals()
+        with ExitStack() as self._terminal, self._send(self._keys), self._listen():
+            self._take_terminal()
             return await self._until_over(pings)
+
+    def _take_terminal(self) -> None:
+        self._terminal.enter_context(self._keyboard.subscribe(self._keys))
+        self._terminal.enter_context(self._screen)
 
     def _send(self, keys: Observable[KeyPress]) -> abc.DisposableBase:
         """Key → text field → `Subject` of lines → sink."""
@@ -128,6 +134,7 @@ class _Conversation:
             fields.subscribe(self._show_field),
             fields.pipe(ops.take_while(_goes_on), ops.filter(_sends), ops.map(_submitted)).subscribe(lines),
             fields.pipe(ops.filter(_is_done), ops.skip(1)).subscribe(self._leave_at_once),
+            keys.pipe(ops.filter(_suspends)).subscribe(lambda _: self._soon(self._suspend)),
         )
 
     def _listen(self) -> abc.DisposableBase:
@@ -209,16 +216,28 @@ class _Conversation:
         """Something on the loop raised, which is our own mistake: end with it, rather than print it over the panel."""
         self._fail(context.get("exception") or RuntimeError(context["message"]))
 
+    def _suspend(self) -> None:
+        """Stop as every job of a shell does at Ctrl+Z, which in raw mode is a key, and go on when it says `fg`."""
+        stop = getattr(signal, "SIGTSTP", None)
+        if stop is None or self._over.done():
+            return
+        self._terminal.close()
+        self._loop.remove_signal_handler(stop)
+        os.kill(0, stop)  # with whoever runs us, such as uv, for which the shell waits
+        self._loop.add_signal_handler(stop, self._suspend)
+        self._take_terminal()
+
     def _on_signal(self, number: signal.Signals) -> None:
         self.signal = number
         self._end(f"Ended by {number.name}")
 
-    def _obey_signals(self, keys: Subject[KeyPress]) -> None:
+    def _obey_signals(self) -> None:
         """As far as this system has them; where it has no SIGWINCH, a resize shows in the next drawing."""
         for name, obey in {
-            "SIGINT": lambda: keys.on_next(KeyPress(Keys.ControlC)),
+            "SIGINT": lambda: self._keys.on_next(KeyPress(Keys.ControlC)),
             "SIGTERM": lambda: self._on_signal(signal.SIGTERM),
             "SIGHUP": lambda: self._on_signal(signal.SIGHUP),
+            "SIGTSTP": self._suspend,
             "SIGWINCH": self._screen.changed,
         }.items():
             with suppress(AttributeError, NotImplementedError):
@@ -248,6 +267,10 @@ def _sends(field: TextField) -> bool:
 
 def _submitted(field: TextField) -> str:
     return field.submitted
+
+
+def _suspends(key: KeyPress) -> bool:
+    return key.key == Keys.ControlZ
 
 
 def _is_done(field: TextField) -> bool:

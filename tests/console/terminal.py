@@ -30,6 +30,7 @@ TIMEOUT = 20.0
 """Seconds until a condition that never comes true fails its test; the others take milliseconds."""
 
 CTRL_A, CTRL_C, CTRL_D, CTRL_E, CTRL_K, CTRL_U, CTRL_W = "\x01", "\x03", "\x04", "\x05", "\x0b", "\x15", "\x17"
+CTRL_Z = "\x1a"
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
 HOME, END, DELETE, BACKSPACE = "\x1b[H", "\x1b[F", "\x1b[3~", "\x7f"
 BRACKETED_PASTE, SYNCHRONIZED = 2004 << 5, 2026 << 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ from time import monotonic
 
 import pytest
 from raw_server import Peer, raw_server, refused_port
-from terminal import CTRL_C, CTRL_D, DOWN, LEFT, UP, Terminal, paste
+from terminal import CTRL_C, CTRL_D, CTRL_Z, DOWN, LEFT, UP, Terminal, paste
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
@@ -364,6 +365,28 @@ def test_a_signal_gives_the_terminal_back_too_and_closes_with_1000(number: signa
         assert heard.get(timeout=TIMEOUT) == 1000
         assert last_line(terminal) == f"Ended by {number.name}"
         assert_given_back(terminal)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here, whose job control this needs")
+def test_ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_takes_it_again() -> None:
+    with EchoServer() as server, Terminal(["bash", "--norc", "--noprofile", "-i"]) as terminal:
+        terminal.send(f"{sys.executable} -m rxecho connect {server.url}\r")
+        terminal.wait_for("● open")
+        terminal.send("before\r")
+        terminal.wait_for("← before\n╭─ WebSocket Demo")
+        terminal.send("a draft" + CTRL_Z)
+        terminal.wait_for("Stopped")
+        assert "Send a message" not in terminal.text
+        terminal.send("echo the shell is $((40 + 2))\r")
+        terminal.wait_for("the shell is 42")
+        terminal.send("fg\r")
+        terminal.wait_for("❯ a draft")  # noqa: RUF001
+        terminal.send("after\r")
+        terminal.wait_for("← a draftafter\n╭─ WebSocket Demo")
+        terminal.send(CTRL_C)
+        terminal.wait_for("Closed: 1000 (normal closure)\n")
+        terminal.send("exit 7\r")
+        assert terminal.wait() == 7
 
 
 def test_it_ends_when_its_window_is_closed() -> None:
