@@ -52,8 +52,8 @@ class WebSocketSink(Observer[Message]):
         """Send a message: `str` as text, anything else as binary. Dart's `sink.add`.
 
         Before the channel is open it is queued. While more than 4 MiB (or 32,768 messages) wait to be sent, this
-        blocks until there is room; on the channel's own thread, that is inside a subscriber, it queues instead. A
-        reply made there may leave only with the next one, so that many replies are one write.
+        blocks until there is room; on the channel's own thread, that is inside a subscriber, it queues instead,
+        however much that is. A reply made there may be held back for up to 20 ms, so that many are one write.
 
         Raises:
             TypeError: It is neither text nor bytes.

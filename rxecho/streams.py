@@ -134,6 +134,7 @@ class MessageStream(Multicast[Message]):
     def end(self, error: Exception | None) -> None:
         """End, for the first subscriber after what was kept."""
         with self._lock:
+            # Before that: who comes as the first from here on hands what was kept to itself, and the end.
             self._has_ended, self._error = True, error
         self.catch_up()
         super().end(error)
