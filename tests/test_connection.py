@@ -979,5 +979,7 @@ def test_no_thread_left_to_start_is_told_to_who_connects(monkeypatch: pytest.Mon
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", fail)
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(RuntimeError, match="start new thread"):
         WebSocketChannel.connect("ws://127.0.0.1:1/")
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

@@ -21,7 +21,7 @@ from reactivex.scheduler import NewThreadScheduler
 from reactivex.testing import ReactiveTest, TestScheduler
 from reactivex.testing.subscription import Subscription
 
-from rxecho import ChannelClosed, ChannelState, WebSocketChannel
+from rxecho import ChannelClosed, ChannelState, WebSocketChannel, connection
 
 MIB = 2**20
 HIGH_WATER = 4 * MIB
@@ -783,6 +783,13 @@ def test_add_blocks_while_more_than_4_mib_wait_and_goes_on_when_the_peer_drains(
         server.may_read.set()
         assert HIGH_WATER < adding.result(TIMEOUT) <= HIGH_WATER + MIB
     assert server.counted == 64 * MIB
+
+
+def test_a_blocked_add_is_woken_by_the_channels_thread_and_does_not_only_look_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "ROOM_TIMEOUT", 600.0)
+    test_add_blocks_while_more_than_4_mib_wait_and_goes_on_when_the_peer_drains()
 
 
 def test_a_blocked_add_raises_channel_closed_when_the_channel_is_closed() -> None:

@@ -259,6 +259,29 @@ def test_closing_during_the_tls_handshake_gives_up_at_once() -> None:
         assert isinstance(channel.ready.exception(), ChannelClosed)
 
 
+def test_a_record_that_does_not_decrypt_is_a_lost_connection_and_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+
+    def forge_a_record(peer: Peer) -> None:
+        # Two owners of one connection: one speaks TLS on it, the other writes past that.
+        with server_context().wrap_socket(peer.sock.dup(), server_side=True) as secure:
+            Peer(secure).open()
+            peer.sock.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+            peer.wait_for_end()
+
+    with (
+        raw_server(forge_a_record) as port,
+        WebSocketChannel.connect(f"wss://127.0.0.1:{port}/", ssl=client_context()) as channel,
+    ):
+        with pytest.raises(ConnectionLost) as lost:
+            channel.stream.run()
+        assert "fault" not in str(lost.value)
+    assert reported == []
+
+
 def test_a_connection_that_is_cut_is_lost() -> None:
     def cut(peer: Peer) -> None:
         peer.open()
