@@ -36,8 +36,8 @@ class WebSocketChannel:
     with 1000, or with 1011 when an exception leaves the block, and waits until it is closed. A channel that nobody
     closes lasts as long as the program, and does not make that last any longer.
 
-    None of its futures can be cancelled. Where waiting for one would never end, which is inside a subscriber, that
-    raises `RuntimeError`: use `add_done_callback` there.
+    None of its futures can be cancelled. Inside a subscriber, where waiting for one would never end, `result` and
+    `exception` raise `RuntimeError`: use `add_done_callback` there.
 
     >>> from reactivex import operators as ops
     >>> from rxecho import EchoServer, WebSocketChannel
