@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import signal
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -61,10 +60,8 @@ def main(args: Sequence[str] | None = None) -> int:
     0
     """
     if args is None:
-        # The process is ours. On its way out it need not search every module for garbage.
+        # The process is ours, and on its way out need not search every module for garbage.
         atexit.register(gc.freeze)
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__
-            signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         asked: Task | int = rxecho.main(args, prog_name="rxecho", standalone_mode=False)
         # --help and --version are done already, and this is their status.
@@ -83,8 +80,8 @@ def main(args: Sequence[str] | None = None) -> int:
         _say(f"{what}{semicolon}{advice}")
         return FAILED
     except (KeyboardInterrupt, click.Abort):
-        # It came before the console was there, or plain mode, which both see to it by themselves.
-        _say("closed before it was open")
+        # It came before the console was there, or plain mode, which both see to it by themselves, or behind them.
+        _say("interrupted")
         return INTERRUPTED
     except OSError as error:
         # Let what is left in the buffer go nowhere when the interpreter flushes it on its way out.

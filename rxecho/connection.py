@@ -241,9 +241,10 @@ class Connection:
             self.buffered_amount += len(payload)
             self._gathered += len(frame)
             self._is_stalled = self._is_over_limit(STALL)
-            if not (own and self._is_handing_over and self._is_worth_gathering):
+            is_reply = own and self._is_handing_over
+            if not (is_reply and self._is_worth_gathering):
                 self._flush()
-            elif not self._is_holding:
+            if is_reply and self._outgoing and not self._is_holding:
                 self._hold()
 
     def ping(self, payload: bytes) -> ChannelFuture[float]:
@@ -388,7 +389,7 @@ class Connection:
             self._waker.wake()
 
     def _hold(self) -> None:
-        """Leave what is queued to the end of the hand-over, or to the flusher where a subscriber takes too long."""
+        """Leave what is queued to the end of the hand-over, or to the flusher where a subscriber takes long."""
         self._is_holding = True
         try:
             if not self._is_watched:
@@ -450,9 +451,14 @@ class Connection:
 
     def _flush_what_is_held(self) -> None:
         """The same, for the flusher, which holds no lock."""
-        if self._outgoing:
-            with self._lock:
-                self._flush()
+        if not (self._outgoing and self._is_handing_over):
+            return
+        with self._lock:
+            # Who would hear that the socket takes more is in a subscriber.
+            self._is_blocked = False
+            self._flush()
+            if self._outgoing:
+                flusher.hold()
 
     # Below here: on the connection's own thread.
 
@@ -617,7 +623,7 @@ class Connection:
             self._outgoing.append(self._last_pong)
             if not self._is_worth_gathering:
                 self._flush()
-            elif not self._is_holding:
+            if self._outgoing and not self._is_holding:
                 self._hold()
 
     def _on_pong(self, payload: bytes) -> None:

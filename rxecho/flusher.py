@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from threading import Event, Lock, Thread, current_thread
-from time import sleep
+from threading import Event, Lock, Thread
 from typing import Final
+
+from rxecho.isolation import report
 
 __all__ = ["flusher"]
 
@@ -26,10 +27,9 @@ class _Flusher:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        # Under the lock, and replaced instead of changed, so that the thread may walk through it without.
+        # Under the lock, and replaced instead of changed, so that the clock may walk through it without.
         self._flushes: tuple[Flush, ...] = ()
-        self._thread: Thread | None = None
-        self._is_held = Event()
+        self._clock: _Clock | None = None
 
     def join(self, flush: Flush) -> None:
         """Have `flush` called, on another thread, from now on.
@@ -38,38 +38,56 @@ class _Flusher:
             RuntimeError: The system has no thread left.
         """
         with self._lock:
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="rxecho flusher", daemon=True)
-                try:
-                    self._thread.start()
-                except RuntimeError:
-                    self._thread = None
-                    raise
+            if self._clock is None:
+                clock = _Clock(self._flush)
+                clock.start()
+                self._clock = clock
             self._flushes += (flush,)
 
     def leave(self, flush: Flush) -> None:
         """Have it called no more. Who leaves as the last takes the thread along."""
         with self._lock:
             self._flushes = tuple(other for other in self._flushes if other != flush)
-            if self._flushes or self._thread is None:
+            if self._flushes or self._clock is None:
                 return
-            thread, self._thread = self._thread, None
-        self._is_held.set()
-        thread.join()
+            clock, self._clock = self._clock, None
+        clock.stop()
 
     def hold(self) -> None:
-        """Say that something is held back."""
-        if not self._is_held.is_set():  # which costs a tenth of setting it
-            self._is_held.set()
+        """Say that something is held back. For those who have joined."""
+        clock = self._clock
+        if clock and not clock.is_wanted.is_set():  # which costs a tenth of setting it
+            clock.is_wanted.set()
 
-    def _run(self) -> None:
-        # Asked behind `clear`, which may have hidden the word of the last who left.
-        while self._thread is current_thread():
-            self._is_held.wait()
-            sleep(PATIENCE)
-            self._is_held.clear()
-            for flush in self._flushes:
+    def _flush(self) -> None:
+        for flush in self._flushes:
+            try:
                 flush()
+            except Exception as fault:  # noqa: BLE001 - one channel's fault must not keep the others waiting
+                report(fault)
+
+
+class _Clock(Thread):
+    """Ticks a moment after it is wanted."""
+
+    def __init__(self, tick: Flush) -> None:
+        super().__init__(name="rxecho flusher", daemon=True)
+        self.is_wanted = Event()
+        self._is_over = Event()
+        self._tick = tick
+
+    def run(self) -> None:
+        while not self._is_over.is_set():
+            self.is_wanted.wait()
+            self._is_over.wait(PATIENCE)
+            self.is_wanted.clear()
+            self._tick()
+
+    def stop(self) -> None:
+        # In this order, since `run` looks for the one after it has cleared the other.
+        self._is_over.set()
+        self.is_wanted.set()
+        self.join()
 
 
 flusher = _Flusher()

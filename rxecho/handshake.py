@@ -390,16 +390,17 @@ def _is_exempt(endpoint: Endpoint, proxies: dict[str, str]) -> bool:
     """Whether `no_proxy` has the host in it, with or without its port, a domain it is in, or a network."""
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-    if any(proxy_bypass_environment(name, proxies) for name in (endpoint.host, f"{endpoint.host}:{endpoint.port}")):
+    host = endpoint.host.removesuffix(".")
+    if any(proxy_bypass_environment(name, proxies) for name in (host, f"{host}:{endpoint.port}")):
         return True
-    entries = [entry.strip() for entry in proxies.get("no", "").split(",")]
-    if "*" in entries:
-        return True
-    for entry in entries:
-        if "/" in entry:
-            with suppress(ValueError):
-                if ip_address(endpoint.host) in ip_network(entry, strict=False):
-                    return True
+    for entry in proxies.get("no", "").split(","):
+        # An IPv6 address may be in brackets, and only then have a port.
+        named, _, port = entry.strip().removeprefix("[").partition("]")
+        if named == "*":
+            return True
+        with suppress(ValueError):
+            if ip_address(host) in ip_network(named, strict=False) and port in ("", f":{endpoint.port}"):
+                return True
     return False
 
 
@@ -416,10 +417,14 @@ _CERTIFICATE_ADVICE: Final = {
 
 def _tls_advice(error: ssl.SSLError) -> str:
     reason = error.reason or ""
-    if "ALERT" not in reason:
-        return "check that the server speaks TLS on this port, or use ws://"
-    # It does, and refuses us. What OpenSSL then names depends on the version of TLS more than on the reason.
-    return "if the server wants a client certificate, show it one, with an ssl.SSLContext that has loaded one"
+    if "UNRECOGNIZED_NAME" in reason:
+        return "check the host name, which the server does not know"
+    if "PROTOCOL_VERSION" in reason:
+        return "use an ssl.SSLContext that allows a version of TLS which the server speaks"
+    if "ALERT" in reason:
+        # What OpenSSL names depends on the version of TLS more than on what the server has against us.
+        return "if the server wants a client certificate, show it one, with an ssl.SSLContext that has loaded one"
+    return "check that the server speaks TLS on this port, or use ws://"
 
 
 def _said(text: str) -> str:

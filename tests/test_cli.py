@@ -496,6 +496,25 @@ def test_ctrl_c_in_plain_mode_does_not_wait_for_ever_for_a_peer_that_does_not_an
         assert monotonic() - began < 4.5  # the closing handshake alone would have 5 s
 
 
+def test_a_second_ctrl_c_in_plain_mode_does_not_wait_for_the_peer_at_all() -> None:
+    def conduct(peer: Peer) -> None:
+        peer.open()
+        assert peer.receive() == (TEXT, b"hello")
+        process.send_signal(signal.SIGINT)
+        assert peer.receive() == (CLOSE, b"\x03\xe8")
+        process.send_signal(signal.SIGINT)
+        peer.wait_for_end()
+
+    with raw_server(conduct) as port, started("connect", f"ws://127.0.0.1:{port}/") as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"hello\n")
+        began = monotonic()
+        assert process.wait(TIMEOUT) == 130
+        assert monotonic() - began < 2  # as long as the first one would have waited
+        assert process.stderr.read() == b""
+
+
 def interrupted_at_the_import_of(module: str, *args: str) -> subprocess.CompletedProcess[str]:
     """What becomes of the command when Ctrl+C is pressed just then."""
     script = f"""
@@ -521,7 +540,7 @@ def test_ctrl_c_before_the_command_line_is_read_ends_it_like_any_process_without
 
 def test_ctrl_c_while_it_gets_ready_ends_with_130_and_one_sentence() -> None:
     done = interrupted_at_the_import_of("rxecho.server")
-    assert (done.stdout, done.stderr, done.returncode) == ("", "rxecho: closed before it was open\n", 130)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "rxecho: interrupted\n", 130)
 
 
 # Standard streams.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from peer import Recorder, connected, frame
-from raw_server import PING, PONG, TEXT, TIMEOUT
+from raw_server import BINARY, CLOSE, PING, PONG, TEXT, TIMEOUT
 
 from rxecho import WebSocketChannel, flusher
 from rxecho.frames import Message
@@ -61,6 +61,38 @@ def test_a_pong_leaves_while_a_subscriber_is_busy() -> None:
         recorder.wait_for(2)
 
 
+def test_a_large_reply_goes_on_leaving_while_the_subscriber_that_made_it_is_busy() -> None:
+    has_come = threading.Event()
+    large = b"x" * 20_000_000
+
+    def answer(_: Message) -> None:
+        channel.sink.add(large)
+        assert has_come.wait(TIMEOUT)
+
+    with connected(ping_interval=None) as (channel, peer):
+        recorder = Recorder(answer)
+        channel.stream.subscribe(recorder)
+        peer.send(TEXT, b"go")
+        assert peer.receive() == (BINARY, large)
+        has_come.set()
+        recorder.wait_for(1)
+
+
+def test_a_closed_channel_does_not_wait_for_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flusher, "PATIENCE", 600.0)
+    has_come = threading.Event()
+    with connected() as (channel, peer):
+        busy(channel, has_come)
+        has_come.set()
+        peer.sock.sendall(frame(TEXT, b"first") + frame(TEXT, b"last"))
+        assert [peer.receive() for _ in range(2)] == [(TEXT, b"re: first"), (TEXT, b"re: last")]
+        assert flushers()
+        peer.send(CLOSE, b"")
+        peer.receive_close()
+        peer.leave()
+        channel.sink.done.result(TIMEOUT)
+
+
 def test_one_thread_serves_all_channels_and_ends_with_the_last() -> None:
     has_come = threading.Event()
     with connected() as (outer, outer_peer):
@@ -106,6 +138,59 @@ def test_who_leaves_is_called_no_more_and_who_stays_still_is() -> None:
     assert stayed.wait(TIMEOUT)
     assert not left.is_set()
     clock.leave(stayed.set)
+
+
+def test_one_that_raises_is_reported_and_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_type))
+
+    def fail() -> None:
+        raise MemoryError
+
+    clock = flusher._Flusher()
+    called = threading.Event()
+    clock.join(fail)
+    clock.join(called.set)
+    for _ in range(2):
+        called.clear()
+        clock.hold()
+        assert called.wait(TIMEOUT)
+    clock.leave(fail)
+    clock.leave(called.set)
+    assert reported[:2] == [MemoryError, MemoryError]
+
+
+def test_a_clock_that_is_slow_to_wait_is_not_left_behind_by_the_next_one() -> None:
+    """The first is stopped between looking and waiting; meanwhile a second one comes, ticks, and waits again."""
+    is_looking, may_wait = threading.Event(), threading.Event()
+
+    class Slow(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            is_looking.set()
+            assert may_wait.wait(TIMEOUT)
+            return super().wait(timeout)
+
+    clock = flusher._Flusher()
+    ticked = threading.Event()
+    first = flusher._Clock(clock._flush)
+    first.is_wanted = Slow()
+    first.start()
+    clock._clock = first
+    clock._flushes = (ticked.clear,)
+    assert is_looking.wait(TIMEOUT)
+    leaving = threading.Thread(target=clock.leave, args=(ticked.clear,))
+    leaving.start()
+    for _ in range(10_000):
+        if clock._clock is None:
+            break
+        threading.Event().wait(0.001)
+    clock.join(ticked.set)
+    clock.hold()
+    assert ticked.wait(TIMEOUT)
+    may_wait.set()
+    leaving.join(TIMEOUT)
+    assert not leaving.is_alive()
+    clock.leave(ticked.set)
 
 
 def test_who_leaves_in_the_middle_of_a_tick_takes_the_thread_along_all_the_same() -> None:

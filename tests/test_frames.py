@@ -363,7 +363,8 @@ def test_masking_is_done_in_python_where_the_c_version_is_missing(monkeypatch: p
 
 def test_no_two_masking_keys_follow_from_each_other() -> None:
     keys = [encode(Opcode.TEXT, b"")[2:] for _ in range(10_000)]
-    # Random ones: among 2**32, 10,000 have a pair by chance in 1 of 85 runs, and never four. Nine pools used twice would.
+    # Random ones: among 2**32, 10,000 have a pair by chance in 1 of 85 runs, and never four. A key of each pool of a
+    # thousand that was used twice would make nine.
     assert len(set(keys)) > 9_996
     differences = Counter((int.from_bytes(b) - int.from_bytes(a)) % 2**32 for a, b in pairwise(keys))
     assert differences.most_common(1)[0][1] < 4

@@ -901,6 +901,26 @@ def test_no_proxy_names_hosts_with_or_without_a_port_and_domains(
     assert is_direct is is_exempt
 
 
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "is_exempt"),
+    [
+        ("ws://[2001:db8::1]/", "2001:db8::1", True),
+        ("ws://[2001:DB8:0::1]/", "2001:db8::1", True),
+        ("ws://[2001:db8::1]/", "[2001:db8::1]", True),
+        ("ws://[2001:db8::1]:8080/", "[2001:db8::1]:8080", True),
+        ("ws://[2001:db8::1]:8080/", "[2001:db8::1]:8081", False),
+        ("ws://[2001:db8::1]/", "2001:db8::/32", True),
+        ("ws://[2001:db8::1]/", "2001:db9::/32, 10.0.0.0/8", False),
+        ("ws://server.invalid./", "server.invalid", True),
+    ],
+)
+def test_no_proxy_may_name_an_ipv6_address_and_a_host_may_end_with_a_dot(
+    url: str, no_proxy: str, is_exempt: bool, environment: Callable[..., None]
+) -> None:
+    environment(http_proxy="http://127.0.0.1:1", no_proxy=no_proxy)
+    assert (handshake._proxy_for(Endpoint.parse(url)).proxy_host is None) is is_exempt
+
+
 @pytest.mark.parametrize("no_proxy", ["192.0.2.0/24", "192.0.2.7", "192.0.2.7:80"])
 def test_no_proxy_may_name_an_address_or_a_network(no_proxy: str, environment: Callable[..., None]) -> None:
     environment(http_proxy="http://127.0.0.1:1", no_proxy=no_proxy)

@@ -175,10 +175,15 @@ def test_a_client_certificate_of_the_context_is_shown(demanding: ssl.SSLContext)
 
 
 def test_a_server_that_misses_a_client_certificate_is_a_connect_error_that_says_so(demanding: ssl.SSLContext) -> None:
-    def handshake(peer: Peer) -> None:
-        # By hand, so that the alert is not lost in a reset.
+    assert "client certificate" in failure_at(refusing(demanding), client_context())
+
+
+def refusing(context: ssl.SSLContext) -> Callable[[Peer], None]:
+    """A server that fails the handshake, by hand, so that its alert is not lost in a reset."""
+
+    def refuse(peer: Peer) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = demanding.wrap_bio(incoming, outgoing, server_side=True)
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
         with suppress(ssl.SSLError):
             while True:
                 with suppress(ssl.SSLWantReadError):
@@ -188,7 +193,21 @@ def test_a_server_that_misses_a_client_certificate_is_a_connect_error_that_says_
         peer.sock.sendall(outgoing.read())
         peer.wait_for_end()
 
-    assert "client certificate" in failure_at(handshake, client_context())
+    return refuse
+
+
+def test_a_server_that_does_not_know_the_host_is_a_connect_error_that_says_so() -> None:
+    context = server_context()
+    context.sni_callback = lambda *_: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    with raw_server(refusing(context)) as port:
+        assert "check the host name" in str(failure(f"wss://localhost:{port}/", client_context()))
+
+
+def test_a_server_that_speaks_another_version_of_tls_is_a_connect_error_that_says_so() -> None:
+    server, client = server_context(), client_context()
+    server.minimum_version = ssl.TLSVersion.TLSv1_3
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert "version of TLS" in failure_at(refusing(server), client)
 
 
 # Servers that speak something else, or nothing

@@ -193,10 +193,11 @@ class _Conversation:
         self._loop.call_later(PATIENCE, self._channel.sink.close, NORMAL_CLOSURE)
 
     def _leave_at_once(self, _: TextField) -> None:
-        self._end("Closed without waiting for an answer")
+        if self._is_leaving:  # or the peer was first, has said how it ends, and is about to be left
+            self._end("Closed without waiting for an answer")
 
     def _on_completed(self) -> None:
-        unsent = _with_unsent(self._channel.sink.dropped)
+        unsent = _with_unsent(self._channel.sink.dropped, at_least=True)
         if self._is_leaving:
             answered = self._channel.close_code != ABNORMAL_CLOSURE
             how = ending(self._channel) if answered else "the peer did not answer"
@@ -219,7 +220,7 @@ class _Conversation:
     def _suspend(self) -> None:
         """Stop as every job of a shell does at Ctrl+Z, which in raw mode is a key, and go on when it says `fg`."""
         stop = getattr(signal, "SIGTSTP", None)
-        if stop is None or self._over.done():
+        if stop is None or signal.getsignal(stop) is signal.SIG_IGN or self._over.done():
             return
         self._terminal.close()
         self._loop.remove_signal_handler(stop)
@@ -232,7 +233,10 @@ class _Conversation:
         self._end(f"Ended by {number.name}")
 
     def _obey_signals(self) -> None:
-        """As far as this system has them; where it has no SIGWINCH, a resize shows in the next drawing."""
+        """As far as this system has them and whoever started us does not have them ignored.
+
+        Where there is no SIGWINCH, a resize shows in the next drawing.
+        """
         for name, obey in {
             "SIGINT": lambda: self._keys.on_next(KeyPress(Keys.ControlC)),
             "SIGTERM": lambda: self._on_signal(signal.SIGTERM),
@@ -240,8 +244,10 @@ class _Conversation:
             "SIGTSTP": self._suspend,
             "SIGWINCH": self._screen.changed,
         }.items():
-            with suppress(AttributeError, NotImplementedError):
-                self._loop.add_signal_handler(getattr(signal, name), obey)
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                with suppress(NotImplementedError):
+                    self._loop.add_signal_handler(number, obey)
 
     def _end(self, how: str) -> None:
         if not self._over.done():
@@ -257,8 +263,9 @@ class _Conversation:
             self._loop.call_soon_threadsafe(act, *args)
 
 
-def _with_unsent(number: int) -> str:
-    return f", with {count(number, 'message')} unsent" if number else ""
+def _with_unsent(number: int, *, at_least: bool = False) -> str:
+    # Of what the sink has accepted, some may be in no better case, and nobody can tell how much.
+    return f", with {'at least ' * at_least}{count(number, 'message')} unsent" if number else ""
 
 
 def _sends(field: TextField) -> bool:

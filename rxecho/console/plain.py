@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -72,7 +73,8 @@ def run(channel: WebSocketChannel, *, messages: Sequence[str] = (), wait: float 
     try:
         return _converse(channel, messages, wait, count)
     except KeyboardInterrupt:
-        wait_for([channel.sink.close(status.NORMAL_CLOSURE)], timeout=_PATIENCE)
+        with suppress(KeyboardInterrupt):  # once more: it has waited enough
+            wait_for([channel.sink.close(status.NORMAL_CLOSURE)], timeout=_PATIENCE)
         return 130
 
 
