@@ -80,8 +80,6 @@ def main(args: Sequence[str] | None = None) -> int:
         _say(f"{what}{semicolon}{advice}")
         return FAILED
     except (KeyboardInterrupt, click.Abort):
-        # It came before the console was there, or plain mode, which both see to it by themselves, or behind them.
-        _say("interrupted")
         return INTERRUPTED
     except OSError as error:
         # Let what is left in the buffer go nowhere when the interpreter flushes it on its way out.
