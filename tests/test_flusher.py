@@ -178,12 +178,16 @@ def test_a_clock_that_is_slow_to_wait_is_not_left_behind_by_the_next_one() -> No
     clock._clock = first
     clock._flushes = (ticked.clear,)
     assert is_looking.wait(TIMEOUT)
+    is_leaving, stop = threading.Event(), first.stop
+
+    def overheard() -> None:
+        is_leaving.set()
+        stop()
+
+    first.stop = overheard  # type: ignore[method-assign]
     leaving = threading.Thread(target=clock.leave, args=(ticked.clear,))
     leaving.start()
-    for _ in range(10_000):
-        if clock._clock is None:
-            break
-        threading.Event().wait(0.001)
+    assert is_leaving.wait(TIMEOUT)
     clock.join(ticked.set)
     clock.hold()
     assert ticked.wait(TIMEOUT)
@@ -193,15 +197,23 @@ def test_a_clock_that_is_slow_to_wait_is_not_left_behind_by_the_next_one() -> No
     clock.leave(ticked.set)
 
 
-def test_who_leaves_in_the_middle_of_a_tick_takes_the_thread_along_all_the_same() -> None:
+def test_who_leaves_in_the_middle_of_a_tick_takes_the_thread_along_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flusher, "PATIENCE", 600.0)
+    is_ticking = threading.Event()
+
+    class Overheard(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            is_ticking.set()
+            return super().wait(timeout)
+
     clock = flusher._Flusher()
-    moment = threading.Event()
-    for step in range(20):
-        clock.join(moment.set)
-        clock.hold()
-        threading.Event().wait(step * flusher.PATIENCE / 10)
-        clock.leave(moment.set)
-        assert not flushers()
+    clock.join(print)
+    assert clock._clock
+    clock._clock._is_over = Overheard()
+    clock.hold()
+    assert is_ticking.wait(TIMEOUT)
+    clock.leave(print)
+    assert not flushers()
 
 
 def test_it_can_be_joined_again_after_the_last_has_left() -> None:
