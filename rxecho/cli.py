@@ -128,15 +128,15 @@ def _credentials(value: str) -> str:
     return f"Basic {b64encode(value.encode()).decode()}"
 
 
-def _whole_number(least: int, most: int | None = None) -> Callable[[str | int], int]:
-    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+def _whole_number(least: int, most: float = inf) -> Callable[[str | int], int]:
+    limits = f"of at least {least}" if most == inf else f"from {least} to {most}"
 
     def read(value: str | int) -> int:
         try:
             number = int(value)
         except ValueError:
             number = least - 1
-        if number < least or (most is not None and number > most):
+        if not least <= number <= most:
             raise click.BadParameter(f"{value!r} is not a whole number {limits}")
         return number
 

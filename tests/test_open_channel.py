@@ -80,26 +80,28 @@ def test_a_channel_that_never_opens_is_not_emitted() -> None:
 
 
 def test_a_channel_is_emitted_although_its_state_is_ahead_of_its_ready() -> None:
+    is_open, is_subscribed = Event(), Event()
+
     class SlowlyReady(WebSocketChannel):
-        """One whose own thread is interrupted between the two, until somebody has looked at its state."""
+        """One whose own thread is interrupted between the two, until somebody has subscribed."""
 
         def __init__(self, connection: Any) -> None:
-            succeed, is_open, is_seen = connection.ready.succeed, Event(), Event()
+            succeed = connection.ready.succeed
 
             def succeed_later(value: None) -> None:
                 is_open.set()
-                assert is_seen.wait(TIMEOUT)
+                assert is_subscribed.wait(TIMEOUT)
                 succeed(value)
 
             connection.ready.succeed = succeed_later
             super().__init__(connection)
             assert is_open.wait(TIMEOUT)
-            threading.Timer(0.05, is_seen.set).start()
 
     recording = Recording()
     with raw_server(Server()) as port, pytest.MonkeyPatch.context() as patch:
         patch.setattr(rxecho.channel, "WebSocketChannel", SlowlyReady)
         with open_channel(f"ws://127.0.0.1:{port}/").subscribe(recording):
+            is_subscribed.set()
             assert recording.channels.get(timeout=TIMEOUT).state is ChannelState.OPEN
 
 

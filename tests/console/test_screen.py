@@ -25,6 +25,7 @@ class Window(io.StringIO):
         self.console = Console(file=self, force_terminal=True, width=columns, height=lines, legacy_windows=False)
         self._stream = pyte.Stream(self.screen)
         self.writes: list[str] = []
+        self.drawn = asyncio.Event()
 
     def isatty(self) -> bool:
         return True
@@ -32,7 +33,14 @@ class Window(io.StringIO):
     def write(self, text: str) -> int:
         self.writes.append(text)
         self._stream.feed(text.replace("\n", "\r\n"))
+        if "WebSocket Demo" in text:
+            self.drawn.set()
         return len(text)
+
+    async def next_frame(self) -> None:
+        """Wait until the panel is drawn, and not for one that has been waited for."""
+        await asyncio.wait_for(self.drawn.wait(), 20)
+        self.drawn.clear()
 
     @property
     def rows(self) -> list[str]:
@@ -156,9 +164,10 @@ def test_it_is_drawn_at_most_twenty_times_a_second() -> None:
             began = loop.time()
             animation = asyncio.create_task(screen.animate())
             while frames(window) < 5:
-                screen.transcript.note_received("x")
-                screen.changed()
-                await asyncio.sleep(0)
+                await window.next_frame()
+                for _ in range(100):
+                    screen.transcript.note_received("x")
+                    screen.changed()
             animation.cancel()
             return loop.time() - began
 
@@ -172,8 +181,7 @@ def test_nothing_is_drawn_while_nothing_changes() -> None:
         with Screen(window.console, url="ws://h/") as screen:
             animation = asyncio.create_task(screen.animate())
             for drawn in (1, 2):
-                while frames(window) < drawn:
-                    await asyncio.sleep(0)
+                await window.next_frame()
                 await asyncio.wait({animation}, timeout=3 * FRAME)
                 assert frames(window) == drawn
                 screen.changed()
