@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from inspect import signature
 from math import inf
 from types import TracebackType
-from typing import Any, Never, Self, TypedDict, Unpack
+from typing import Any, Literal, Never, Self, TypedDict, Unpack
 
 import reactivex
 from reactivex import Observable, abc
@@ -75,6 +75,7 @@ class WebSocketChannel:
         origin: str | None = None,
         ssl: tls.SSLContext | None = None,
         proxy: str | None = None,
+        compression: Literal["deflate"] | None = "deflate",
         connect_timeout: float = 10.0,
         close_timeout: float = 5.0,
         ping_interval: float | None = 20.0,
@@ -91,11 +92,13 @@ class WebSocketChannel:
             ssl: How to verify the server, for `wss://`. By default by the system's certificate authorities.
             proxy: The URL of an HTTP proxy; `""` for none; `None` for the environment's (`http_proxy`,
                 `https_proxy`, `no_proxy`), which is never used to reach this machine itself.
+            compression: `"deflate"` to offer the server to compress messages (permessage-deflate, RFC 7692), which
+                then happens to those of 100 bytes and more; `None` to do without.
             connect_timeout: Seconds until the channel is open: name look-up, TCP, proxy, TLS and handshake together.
             close_timeout: Seconds that the peer may take to answer a close frame.
             ping_interval: Seconds between two pings that keep the connection alive, or `None` for none.
             ping_timeout: Seconds to listen for the pong before the connection counts as lost, or `None` for ever.
-            max_message_size: Bytes in the largest message to receive.
+            max_message_size: Bytes in the largest message to receive, also when it arrives compressed.
 
         Raises:
             ValueError: The URL, or an option, cannot be right. Whatever else goes wrong ends the stream.
@@ -116,6 +119,7 @@ class WebSocketChannel:
             origin=origin,
             ssl=ssl,
             proxy=proxy,
+            compression=compression,
             connect_timeout=connect_timeout,
             close_timeout=close_timeout,
             ping_interval=ping_interval,
@@ -282,6 +286,7 @@ class ConnectOptions(TypedDict, total=False):
     origin: str | None
     ssl: tls.SSLContext | None
     proxy: str | None
+    compression: Literal["deflate"] | None
     connect_timeout: float
     close_timeout: float
     ping_interval: float | None

@@ -271,6 +271,7 @@ Examples:
     metavar="URL",
     help="The HTTP proxy, '' for none; the environment's unless given, never for this machine.",
 )
+@click.option("--no-compression", is_flag=True, help="Do not offer to compress messages (permessage-deflate).")
 @_plain_options
 @click.option(
     "--ping-interval",
@@ -307,6 +308,7 @@ def connect(
     key: str | None,
     insecure: bool,
     proxy: str | None,
+    no_compression: bool,
     execute: tuple[str, ...],
     wait: float | None,
     count: int | None,
@@ -327,6 +329,7 @@ def connect(
         "protocols": protocols,
         "ssl": _client_tls(ca, cert, key, insecure=insecure),
         "proxy": proxy,
+        "compression": None if no_compression else "deflate",
         "ping_interval": ping_interval if 0 < ping_interval < inf else None,
         "connect_timeout": connect_timeout,
         "max_message_size": max_size,

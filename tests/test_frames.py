@@ -356,7 +356,7 @@ print("websockets.speedups" in sys.modules)
 
 def test_masking_is_done_in_python_where_the_c_version_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "websockets.speedups", None)
-    monkeypatch.setattr(frames, "_mask", frames._Mask())
+    monkeypatch.setattr(frames, "_masking", frames._Masking())
     payload = b"payload" * 10_000
     assert decode(encode(Opcode.BINARY, payload)) == (BINARY, payload)
 

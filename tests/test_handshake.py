@@ -214,6 +214,7 @@ def test_nothing_is_sent_that_the_caller_did_not_ask_for() -> None:
     assert sorted(name for name, _ in server.headers) == [
         "Connection",
         "Host",
+        "Sec-WebSocket-Extensions",
         "Sec-WebSocket-Key",
         "Sec-WebSocket-Version",
         "Upgrade",
@@ -421,7 +422,7 @@ def test_subprotocols_that_are_not_a_list_of_str_raise_type_error_right_there(pr
 
 
 def test_an_extension_that_was_not_offered_is_a_connect_error() -> None:
-    error = failure_at(switches("Sec-WebSocket-Extensions: permessage-deflate"))
+    error = failure_at(switches("Sec-WebSocket-Extensions: permessage-deflate"), compression=None)
     assert "permessage-deflate" in str(error)
 
 
