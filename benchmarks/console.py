@@ -7,14 +7,12 @@ fresh process and in turn with what it is compared to.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import fcntl
 import json
 import os
 import pty
 import re
 import select
-import socket
 import statistics
 import struct
 import subprocess
@@ -22,14 +20,13 @@ import sys
 import tempfile
 import termios
 import threading
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha1
 from pathlib import Path
 from time import monotonic
 
-MESSAGE = "x" * 32
+from servers import MESSAGE, running
+
 IN_FLIGHT = 256
 ECHOES = 200_000
 PUSHED = 1_000_000
@@ -164,65 +161,6 @@ def worker(kind: str, url: str, report: str, shown: str) -> None:
     Path(report).write_text(json.dumps({"messages_a_second": total / took}))
 
 
-def serve_echo(listening: socket.socket) -> None:
-    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
-
-    class Echo(WSListener):
-        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-            if frame.msg_type == WSMsgType.CLOSE:
-                transport.send_close(frame.get_close_code())
-                transport.disconnect()
-            else:
-                transport.send(frame.msg_type, frame.get_payload_as_bytes())
-
-    async def serve() -> None:
-        server = await ws_create_server(lambda _: Echo(), sock=listening)
-        await server.serve_forever()
-
-    asyncio.run(serve())
-
-
-def serve_push(listening: socket.socket) -> None:
-    """Whoever connects and says something gets `PUSHED` messages as fast as TCP takes them."""
-    frame = bytes([0x81, len(MESSAGE)]) + MESSAGE.encode()
-    block = frame * 2000
-    while True:
-        client, _ = listening.accept()
-        with client, client.makefile("rb") as requests:
-            key = next(line.split()[1] for line in requests if line.lower().startswith(b"sec-websocket-key"))
-            while requests.readline() != b"\r\n":
-                pass
-            accept = b64encode(sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-            client.sendall(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-            )
-            requests.read(1)
-            for _ in range(PUSHED // 2000):
-                client.sendall(block)
-            client.sendall(b"\x88\x02\x03\xe8")
-            client.shutdown(socket.SHUT_WR)
-            while requests.read(65536):
-                pass
-
-
-@contextmanager
-def server(kind: str) -> Iterator[str]:
-    """A server of ours in a process of its own; yields its URL."""
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
-        port = listening.getsockname()[1]
-        process = subprocess.Popen(
-            [sys.executable, __file__, "--server", kind, str(listening.fileno())],
-            pass_fds=[listening.fileno()],
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield f"ws://127.0.0.1:{port}/"
-        finally:
-            process.kill()
-            process.wait()
-
-
 def main(runs: int) -> None:
     # As an installed program has it: compiled by the run that is not counted.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -237,7 +175,7 @@ def main(runs: int) -> None:
     )
     print(f"rxecho --version, beyond python -c pass      {(version - nothing) * 1000:6.0f} ms     (at most 150)")
 
-    with server("echo") as url:
+    with running("echo") as url:
         bare, ours = median_in_turn(
             runs,
             lambda: seconds_of(python, "-c", BARE_SCRIPT, url),
@@ -252,7 +190,8 @@ def main(runs: int) -> None:
 
 
 def report_display(runs: int, kind: str, title: str, least: float) -> None:
-    with server(kind) as url:
+    with running(kind) as server:
+        url = f"{server}/{PUSHED}/1/{len(MESSAGE)}" if kind == "push" else server
         alone, shown = median_in_turn(runs, lambda: throughput(kind, url, False), lambda: throughput(kind, url, True))
     print(f"{title}         {shown / alone:6.2f} x      (at least {least}: {shown:,.0f} to {alone:,.0f} messages/s)")
 
@@ -260,13 +199,9 @@ def report_display(runs: int, kind: str, title: str, least: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each, after one that is not")
-    parser.add_argument("--server", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.server:
-        with socket.socket(fileno=int(options.server[1])) as inherited:
-            (serve_echo if options.server[0] == "echo" else serve_push)(inherited)
-    elif options.worker:
+    if options.worker:
         worker(*options.worker)
     else:
         main(options.runs)

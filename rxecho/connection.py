@@ -327,13 +327,15 @@ class Connection:
 
     def _queue(self, opcode: Opcode, payload: bytes, size: int, *, compressed: bool = False) -> None:
         if len(payload) < APART_SIZE:
-            self._outgoing.append((encode(opcode, payload, compressed=compressed), size))
+            frame = encode(opcode, payload, compressed=compressed)
+            self._outgoing.append((frame, size))
+            self._gathered += len(frame)
         else:
             header, masked = encode_apart(opcode, payload, compressed=compressed)
             # In one step, since a signal handler may send, too.
             self._outgoing.extend(((header, 0), (masked, size)))
+            self._gathered += len(masked)
         self.buffered_amount += size
-        self._gathered += len(payload)
         if self._is_blocked:
             self._is_stalled = self._is_over_limit(STALL)
 
@@ -464,12 +466,14 @@ class Connection:
         """Take the next pieces off the queue, to be one write, with the bytes in them."""
         outgoing = self._outgoing
         batch: list[_Piece] = []
-        length = 0
+        length = taken = 0
         while outgoing and length < GATHER_SIZE:
             piece = outgoing.popleft()
             batch.append(piece)
-            length += len(piece[0])
-            self.buffered_amount -= piece[1]
+            data, size = piece
+            length += len(data)
+            taken += size
+        self.buffered_amount -= taken
         return batch, length
 
     def _write_batch(self, sock: socket.socket, batch: list[_Piece], length: int) -> int:
@@ -680,7 +684,7 @@ class Connection:
                 self._outgoing.pop()
             self._last_pong = encode(Opcode.PONG, payload), 0
             self._outgoing.append(self._last_pong)
-            self._gathered += len(payload)
+            self._gathered += len(self._last_pong[0])
             if self._gathered >= GATHER_SIZE or monotonic() - self._flushed_at >= GATHER_TIME:
                 self._flush()
             if self._outgoing and not self._is_holding:

@@ -117,7 +117,7 @@ class FrameReader:
             first = data[position]
             length = data[position + 1]
             start = position + 2
-            is_whole = first == _WHOLE_TEXT or first == _WHOLE_BINARY
+            is_whole = _WHOLE_TEXT <= first <= _WHOLE_BINARY
             # Most frames are whole messages of up to 125 bytes, about which there is nothing more to ask.
             if length > max_short or not is_whole or self._opcode:
                 opcode = first & 0x0F
@@ -136,20 +136,31 @@ class FrameReader:
                         return
                     continue
 
-                self._judge_data(opcode)
-                if length >= 126:
-                    width = 2 if length == 126 else 8
-                    if start + width > end:
+                if opcode > _BINARY or (opcode == 0) != (self._opcode != 0):
+                    raise self._misplaced(opcode)
+                if length == 126:
+                    if start + 2 > end:
                         break
-                    length = int.from_bytes(data[start : start + width])
-                    start += width
-                    if length < (126 if width == 2 else 1 << 16):
+                    length = data[start] << 8 | data[start + 1]
+                    start += 2
+                    if length < 126:
+                        raise ProtocolError("a length is not in its shortest form")
+                elif length == 127:
+                    if start + 8 > end:
+                        break
+                    length = int.from_bytes(data[start : start + 8])
+                    start += 8
+                    if length < 1 << 16:
                         raise ProtocolError("a length is not in its shortest form")
                     if length >= 1 << 63:
                         raise ProtocolError("a length has its highest bit set")
-                self._is_compressed = self._is_compressed or bool(first & _COMPRESSED)
-                if not self._is_compressed:
-                    self._judge_size(self._size + length)
+                if first & _COMPRESSED:
+                    self._is_compressed = True
+                elif self._size + length > self._max_message_size and not self._is_compressed:
+                    raise MessageTooBig(
+                        f"a message of {self._size + length:,} bytes or more was announced, "
+                        f"and {self._max_message_size:,} are allowed"
+                    )
 
             position = start + length
             if not is_whole or position > end:
@@ -172,19 +183,12 @@ class FrameReader:
         if opcode not in (_TEXT, _BINARY):
             raise ProtocolError("a frame that begins no message is marked as compressed")
 
-    def _judge_data(self, opcode: int) -> None:
+    def _misplaced(self, opcode: int) -> ProtocolError:
         if opcode > _BINARY:
-            raise ProtocolError(f"opcode {opcode:#x} is reserved")
-        if self._opcode and opcode:
-            raise ProtocolError("a message begins before the one before it has ended")
-        if not self._opcode and not opcode:
-            raise ProtocolError("a continuation frame continues nothing")
-
-    def _judge_size(self, size: int) -> None:
-        if size > self._max_message_size:
-            raise MessageTooBig(
-                f"a message of {size:,} bytes or more was announced, and {self._max_message_size:,} are allowed"
-            )
+            return ProtocolError(f"opcode {opcode:#x} is reserved")
+        if opcode:
+            return ProtocolError("a message begins before the one before it has ended")
+        return ProtocolError("a continuation frame continues nothing")
 
     def _take(self, data: bytes, start: int, length: int) -> int:
         """Store the payload that is here of a frame's `length` bytes from `start`; return where it ends."""
@@ -288,24 +292,25 @@ def parse_close(payload: bytes) -> tuple[int, str]:
         raise InvalidPayload(f"a close reason is not UTF-8 ({error.reason})") from error
 
 
-def encode(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
+def encode(opcode: int, payload: bytes, *, compressed: bool = False) -> bytes:
     """One whole frame, masked as RFC 6455, section 5.3, asks of a client."""
-    header, masked = encode_apart(opcode, payload, compressed=compressed)
-    return header + masked
-
-
-def encode_apart(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> tuple[bytes, bytes]:
-    """The same, header and payload apart: a large one is not copied once more."""
-    length = len(payload)
-    first = (_FIN | _COMPRESSED if compressed else _FIN) | opcode
     key = _masking_key()
+    return b"".join((_header(opcode, len(payload), compressed), key, _masking.apply(payload, key)))
+
+
+def encode_apart(opcode: int, payload: bytes, *, compressed: bool = False) -> tuple[bytes, bytes]:
+    """The same, header and payload apart: a large one is not copied once more."""
+    key = _masking_key()
+    return _header(opcode, len(payload), compressed) + key, _masking.apply(payload, key)
+
+
+def _header(opcode: int, length: int, compressed: bool) -> bytes:
+    first = (_FIN | _COMPRESSED if compressed else _FIN) | opcode
     if length < 126:
-        header = bytes((first, _MASKED | length))
-    elif length < 1 << 16:
-        header = bytes((first, _MASKED | 126)) + length.to_bytes(2)
-    else:
-        header = bytes((first, _MASKED | 127)) + length.to_bytes(8)
-    return header + key, _masking.apply(payload, key)
+        return (first << 8 | _MASKED | length).to_bytes(2)
+    if length < 1 << 16:
+        return ((first << 8 | _MASKED | 126) << 16 | length).to_bytes(4)
+    return ((first << 8 | _MASKED | 127) << 64 | length).to_bytes(10)
 
 
 def encode_close(code: int | None, reason: str) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from typing import Final
 
 from reactivex import Observable, Observer
 from reactivex.disposable import SingleAssignmentDisposable
@@ -19,6 +20,10 @@ from rxecho.isolation import report
 from rxecho.status import CloseCode
 
 __all__ = ["WebSocketSink"]
+
+# Since Python 3.11 takes as long to find a member of an enum as to call a function.
+_TEXT: Final = Opcode.TEXT
+_BINARY: Final = Opcode.BINARY
 
 
 class WebSocketSink(Observer[Message]):
@@ -69,11 +74,11 @@ class WebSocketSink(Observer[Message]):
         ['text', b'binary']
         """
         if isinstance(message, str):
-            self._connection.send(Opcode.TEXT, message.encode())
+            self._connection.send(_TEXT, message.encode())
         elif isinstance(message, bytes):
-            self._connection.send(Opcode.BINARY, message)
+            self._connection.send(_BINARY, message)
         elif isinstance(message, bytearray | memoryview):
-            self._connection.send(Opcode.BINARY, bytes(message))
+            self._connection.send(_BINARY, bytes(message))
         else:
             raise TypeError(f"a message is str, bytes, bytearray or memoryview, not {type(message).__name__}")
 
