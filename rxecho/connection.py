@@ -6,6 +6,7 @@ connection's own thread; what is sent is written on the thread that sends it, as
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import ssl
@@ -18,6 +19,7 @@ from math import inf
 from threading import get_ident
 from time import monotonic
 from typing import Final, Never
+from weakref import WeakSet
 
 from rxecho.deflate import Deflater
 from rxecho.endpoint import Endpoint
@@ -59,6 +61,10 @@ LINGER: Final = 1.0
 
 READ_SIZE: Final = 256 * 1024
 """Bytes received at once, at most: so much is still in the processor's cache when it is handed over."""
+
+# glibc maps a block of this size anew for each read, and unmaps it again, which takes as long as a round trip, until it
+# has seen a larger one come and go.
+bytes(2 * READ_SIZE)
 
 GATHER_SIZE: Final = 64 * 1024
 GATHER_TIME: Final = 0.001
@@ -199,6 +205,8 @@ class Connection:
         # Nothing more can be written, ever; there may still be something to read.
         self._is_broken = False
         self._is_flushing = False
+        # Another thread has sent something, and nothing was received since.
+        self._is_stretch = False
         self._transitions: deque[ChannelState] = deque()
         self._is_closed_by_us = False
         self._is_given_up = False
@@ -264,13 +272,15 @@ class Connection:
                 self._queue_deflated(opcode, payload)
             else:
                 self._queue(opcode, payload, size)
-            if not (is_own and self._is_handing_over):
+            # A reply may wait for those behind it, and so may what another thread sends at a stretch. That is decided
+            # after it was queued, as `_hand_over` looks at the queue after it has begun.
+            is_reply = is_own and self._is_handing_over
+            may_wait = is_reply or (self._is_stretch and not is_own and not self._is_handing_over)
+            if not may_wait or self._gathered >= GATHER_SIZE or monotonic() - self._flushed_at >= GATHER_TIME:
+                self._is_stretch = not is_own
                 self._flush()
-                return
-            if self._gathered >= GATHER_SIZE or monotonic() - self._flushed_at >= GATHER_TIME:
-                self._flush()
-            if not self._is_holding and self._outgoing:
-                self._hold()
+            if may_wait and not self._is_holding and self._outgoing:
+                self._hold(by_flusher=is_reply)
 
     def ping(self, payload: bytes) -> ChannelFuture[float]:
         """Send a ping; the future is the round trip in seconds.
@@ -425,17 +435,23 @@ class Connection:
             # A peer that drains is alive.
             if self._is_blocked:
                 self._silence = 0.0
-            if self.state is ChannelState.CLOSING:
+            if self.state is not _OPEN:
                 self._close_by = self._flushed_at + self._patience
-        self._is_stalled = self._is_over_limit(STALL)
-        if not self._is_over_limit(HIGH_WATER):
+        self._is_stalled = self._is_blocked and self._is_over_limit(STALL)
+        if self._waiting_for_room and not self._is_over_limit(HIGH_WATER):
             self._tell_of_room()
-        if self._is_blocked and not self.is_on_own_thread:
-            self._waker.wake()
+        if self._outgoing:
+            if not self._is_blocked:  # a signal handler sent something, right after the last write
+                self._flush()
+            elif not self.is_on_own_thread:
+                self._waker.wake()
 
-    def _hold(self) -> None:
-        """Leave what is queued to the end of the hand-over, or to the flusher where a subscriber takes long."""
+    def _hold(self, *, by_flusher: bool) -> None:
+        """Leave what is queued to the connection's own thread, or to the flusher while that is in a subscriber."""
         self._is_holding = True
+        if not by_flusher:
+            self._waker.wake()
+            return
         try:
             if not self._is_watched:
                 flusher.join(self._flush_what_is_held)
@@ -568,6 +584,7 @@ class Connection:
                 self._reader = FrameReader(self.max_message_size, opened.deflate.inflater())
                 self._deflater = opened.deflate.deflater()
             self._sock = opened.sock
+            _open_ones.add(self)
             self._is_tls = isinstance(opened.sock, ssl.SSLSocket)
             now = monotonic()
             self._next_ping_at = now + self._ping_interval
@@ -596,6 +613,9 @@ class Connection:
         if self._is_awaiting_pong and not is_paused:
             with self._lock:
                 self._silence += monotonic() - began
+        if self._is_holding:
+            with self._lock:
+                self._flush()
         # Over TLS, what blocks a write may be something to read.
         if writable or (readable and self._is_blocked and self._is_tls):
             with self._lock:
@@ -614,6 +634,7 @@ class Connection:
         Raises:
             _Ended: The peer is gone.
         """
+        self._is_stretch = False
         try:
             data = self._receive(sock)
         except OSError as error:
@@ -648,6 +669,9 @@ class Connection:
         on_message = self._listener.on_message
         self._is_handing_over = True
         try:
+            if self._outgoing and not self._is_blocked:
+                with self._lock:
+                    self._flush()
             for event in arrived:
                 if event.__class__ is ControlFrame:
                     self._on_control(event)
@@ -688,7 +712,7 @@ class Connection:
             if self._gathered >= GATHER_SIZE or monotonic() - self._flushed_at >= GATHER_TIME:
                 self._flush()
             if self._outgoing and not self._is_holding:
-                self._hold()
+                self._hold(by_flusher=True)
 
     def _on_pong(self, payload: bytes) -> None:
         """A pong answers its ping, and those before it, which the peer may have skipped: RFC 6455, 5.5.3."""
@@ -778,6 +802,19 @@ class Connection:
         if self._is_watched:
             flusher.leave(self._flush_what_is_held)
         self.done.succeed(None)
+
+
+# At its end the interpreter stops the threads where they are. What was added leaves before.
+_open_ones: Final[WeakSet[Connection]] = WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open_ones.clear)  # those are the parent's
+
+
+@atexit.register
+def _flush_at_exit() -> None:
+    for connection in list(_open_ones):
+        with connection._lock:
+            connection._flush()
 
 
 _FAILURES: Final = {

@@ -58,7 +58,8 @@ class WebSocketSink(Observer[Message]):
 
         Before the channel is open it is queued. While more than 4 MiB (or 32,768 messages) wait to be sent, this
         blocks until there is room; on the channel's own thread, that is inside a subscriber, it queues instead,
-        however much that is. A reply made there may be held back for some 20 ms, so that many are one write.
+        however much that is. A reply made there may be held back for some 20 ms, so that many are one write; what
+        another thread adds in quick succession, until that thread pauses, or for 1 ms.
 
         Raises:
             TypeError: It is neither text nor bytes.

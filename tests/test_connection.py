@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 from peer import CONTINUATION, BadPeer, Recorder, connected, connecting, frame, listen, send_until_full
@@ -987,3 +988,85 @@ def test_no_thread_left_to_start_is_told_to_who_connects(monkeypatch: pytest.Mon
     with pytest.raises(RuntimeError, match="start new thread"):
         WebSocketChannel.connect("ws://127.0.0.1:1/")
     assert next_descriptor() == expected
+
+
+# What another thread sends at a stretch
+
+
+class Counting:
+    """A socket that counts what is written to it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.writes = 0
+
+    def send(self, data: bytes) -> int:
+        self.writes += 1
+        return self._sock.send(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def test_what_is_sent_at_a_stretch_becomes_few_writes_and_leaves_at_once() -> None:
+    with connected() as (channel, peer):
+        counting = Counting(channel._connection._sock)  # type: ignore[arg-type]
+        channel._connection._sock = counting  # type: ignore[assignment]
+        for index in range(1000):
+            channel.sink.add(f"{index}")
+        assert [peer.receive() for _ in range(1000)] == [(TEXT, b"%d" % index) for index in range(1000)]
+        assert counting.writes < 500
+        assert channel.sink.buffered_amount == 0
+
+
+def test_an_answer_to_what_came_is_written_by_whoever_sends_it() -> None:
+    with connected() as (channel, peer):
+        recorder = listen(channel)
+        counting = Counting(channel._connection._sock)  # type: ignore[arg-type]
+        channel._connection._sock = counting  # type: ignore[assignment]
+        for index in range(10):
+            channel.sink.add("ping")
+            assert counting.writes == index + 1, "nothing is left to another thread"
+            assert peer.receive() == (TEXT, b"ping")
+            peer.send(TEXT, b"pong")
+            recorder.wait_for(index + 1)
+
+
+def test_what_is_sent_at_a_stretch_does_not_wait_for_a_slow_subscriber() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    with connected() as (channel, peer):
+
+        def on_next(_: Message) -> None:
+            entered.set()
+            leave.wait(TIMEOUT)
+
+        channel.stream.subscribe(on_next)
+        peer.send(TEXT, b"slow")
+        assert entered.wait(TIMEOUT)
+        for index in range(100):
+            channel.sink.add(f"{index}")
+        assert [peer.receive() for _ in range(100)] == [(TEXT, b"%d" % index) for index in range(100)]
+        leave.set()
+
+
+def test_what_was_added_before_the_program_ends_leaves_before_it_does() -> None:
+    program = """if True:
+        import sys
+        from rxecho import WebSocketChannel
+        channel = WebSocketChannel.connect(sys.argv[1])
+        channel.ready.result(10)
+        sys.setswitchinterval(1000)  # no other thread gets a chance
+        for index in range(100):
+            channel.sink.add(str(index))
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(TIMEOUT)
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        with subprocess.Popen([sys.executable, "-c", program, url]) as process:
+            sock, _ = listener.accept()
+            sock.settimeout(TIMEOUT)
+            peer = BadPeer(sock)
+            peer.open()
+            assert [peer.receive() for _ in range(100)] == [(TEXT, b"%d" % index) for index in range(100)]
+            peer.leave()
+            assert process.wait(TIMEOUT) == 0
