@@ -62,9 +62,9 @@ LINGER: Final = 1.0
 READ_SIZE: Final = 256 * 1024
 """Bytes received at once, at most: so much is still in the processor's cache when it is handed over."""
 
-# glibc maps a block of this size anew for each read, and unmaps it again, which takes as long as a round trip, until it
-# has seen a larger one come and go.
-bytes(2 * READ_SIZE)
+# glibc hands large blocks back to the system as soon as they are free, and gets them anew page by page, which takes
+# longer than to fill them. It does so only with blocks larger than any that it has seen come and go, as it does here.
+bytes(4 * 2**20)
 
 GATHER_SIZE: Final = 64 * 1024
 GATHER_TIME: Final = 0.001
