@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -62,6 +63,10 @@ LINGER: Final = 1.0
 READ_SIZE: Final = 256 * 1024
 """Bytes received at once, at most: so much is still in the processor's cache when it is handed over."""
 
+RECORD_SIZE: Final = 16 * 1024
+RECORDS: Final = 256
+"""Bytes in a record of TLS, and how many records are received at once, at most."""
+
 # glibc hands large blocks back to the system as soon as they are free, and gets them anew page by page, which takes
 # longer than to fill them. It does so only with blocks larger than any that it has seen come and go, as it does here.
 bytes(4 * 2**20)
@@ -79,8 +84,9 @@ LARGEST_SCATTER: Final = 64
 DEFLATE_FROM: Final = 100
 """Bytes in a message from which it is deflated; below that there is nothing to gain."""
 
-LARGEST_WRITE: Final = 256 * 1024
-"""Bytes in one write: between two of them a slow peer is seen to make progress, also over TLS."""
+LARGEST_WRITE: Final = 1024 * 1024
+LARGEST_TLS_WRITE: Final = 256 * 1024
+"""Bytes in one write. TLS takes all of them or none: between two writes a slow peer is seen to make progress."""
 
 
 class ChannelState(int, Enum):  # not an IntEnum, which would print as a mere number
@@ -193,6 +199,7 @@ class Connection:
         self._waiting_for_room = 0
         self._sock: socket.socket | None = None
         self._is_tls = False
+        self._largest_write = LARGEST_WRITE
         # What is to be written; the payload bytes in it are, together, `buffered_amount`.
         self._outgoing: deque[_Piece] = deque()
         # Of that, bytes added since the last write, and whether they are held back, to be one write; and when that was.
@@ -473,7 +480,7 @@ class Connection:
             has_written = has_written or written > 0
             if written < length:
                 self._put_back(batch, written)
-            if written < min(length, LARGEST_WRITE):
+            if written < min(length, self._largest_write):
                 self._is_blocked = True
                 break
         return has_written
@@ -494,8 +501,8 @@ class Connection:
 
     def _write_batch(self, sock: socket.socket, batch: list[_Piece], length: int) -> int:
         pieces = [data for data, _ in batch]
-        if length > LARGEST_WRITE:
-            pieces[-1] = memoryview(pieces[-1])[: LARGEST_WRITE - length]
+        if length > self._largest_write:
+            pieces[-1] = memoryview(pieces[-1])[: self._largest_write - length]
         if len(pieces) == 1:
             return sock.send(pieces[0])
         if length > GATHER_SIZE and len(pieces) <= LARGEST_SCATTER and not self._is_tls and _CAN_SCATTER:
@@ -585,7 +592,9 @@ class Connection:
                 self._deflater = opened.deflate.deflater()
             self._sock = opened.sock
             _open_ones.add(self)
-            self._is_tls = isinstance(opened.sock, ssl.SSLSocket)
+            if isinstance(opened.sock, ssl.SSLSocket):
+                self._is_tls = True
+                self._largest_write = LARGEST_TLS_WRITE
             now = monotonic()
             self._next_ping_at = now + self._ping_interval
             for ping in self._pings:
@@ -655,7 +664,7 @@ class Connection:
             if not self._is_tls:
                 return sock.recv(READ_SIZE)
             with self._lock:
-                return sock.recv(READ_SIZE)
+                return _receive_records(sock)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
 
@@ -759,8 +768,10 @@ class Connection:
             return max(0.0, self._ping_timeout - self._silence)
         if now < self._next_ping_at:
             return self._next_ping_at - now
-        self._is_awaiting_pong = True
         with self._lock:
+            if not self._is_sendable:  # since a moment ago, and nothing may follow a close frame
+                return inf
+            self._is_awaiting_pong = True
             self._silence = 0.0
             self._send_ping(os.urandom(8), None)
         return self._ping_timeout
@@ -802,6 +813,19 @@ class Connection:
         if self._is_watched:
             flusher.leave(self._flush_what_is_held)
         self.done.succeed(None)
+
+
+def _receive_records(sock: socket.socket) -> bytes:
+    """The same over TLS, which gives out no more than one record at a time, and a peer may make one of each message."""
+    record = sock.recv(RECORD_SIZE)
+    records = [record]
+    size = len(record)
+    with suppress(OSError):  # nothing more for now, or an error that will still be there when this has been handed over
+        while record and size < READ_SIZE and len(records) < RECORDS:
+            record = sock.recv(RECORD_SIZE)
+            records.append(record)
+            size += len(record)
+    return b"".join(records)
 
 
 # At its end the interpreter stops the threads where they are. What was added leaves before.

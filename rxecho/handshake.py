@@ -12,10 +12,12 @@ import os
 import re
 import socket
 import ssl
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha1
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from math import inf
@@ -24,7 +26,7 @@ from time import monotonic
 from typing import Any, Final
 
 from websocket import WebSocketAddressException, WebSocketException, WebSocketProxyException
-from websocket._handshake import _get_handshake_headers, _validate
+from websocket._handshake import _get_handshake_headers
 from websocket._http import _get_addrinfo_list, _ssl_socket, _tunnel, proxy_info, read_headers
 from websocket._socket import DEFAULT_SOCKET_OPTION
 
@@ -43,7 +45,8 @@ MAX_QUOTED: Final = 500
 """Characters of the server's or the proxy's own words in an error."""
 
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)}
-_HTTP_1_1: Final = b"HTTP/1.1 "
+_GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+_ONCE: Final = ("Sec-WebSocket-Accept", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol")
 
 # Linux calls a socket writable only when a third of its buffer of megabytes is free. A peer that drains slowly would
 # seem to take nothing for seconds.
@@ -160,8 +163,7 @@ class _Opening:
         self._given_up = given_up
         self._readiness = Readiness(waker)
         self._ahead = b""
-        self._head_size = 0
-        self._first_line = b""
+        self._head = bytearray()
 
     def run(self, endpoint: Endpoint) -> Opened:
         addresses, is_proxy, proxy_auth = self._look_up(endpoint)
@@ -172,7 +174,7 @@ class _Opening:
             _tunnel(self.as_socket, endpoint.bracketed_host, endpoint.port, proxy_auth)
             if self._ahead:
                 raise WebSocketProxyException("it sent more than its answer")
-            self._head_size, self._first_line = 0, b""
+            self._head.clear()
         if endpoint.secure:
             self.step = "the TLS handshake"
             sock = self._wrap_tls(sock, endpoint)
@@ -268,9 +270,7 @@ class _Opening:
             # As far as it is here already: what else there may be to say is not worth a wait.
             said = self._ahead.decode(errors="replace") if is_text else ""
             raise _refused(endpoint, http_status, phrase, headers.get("location"), said)
-        accepted, _ = _validate(headers, key, None)
-        if not accepted or not self._first_line.startswith(_HTTP_1_1):
-            raise WebSocketException("its answer is not the one that a WebSocket server gives")
+        self._judge_answer(headers, key)
         deflate = None
         if extensions := headers.get("sec-websocket-extensions"):
             try:
@@ -290,11 +290,25 @@ class _Opening:
             return read_headers(self.as_socket)
         except (WebSocketException, ValueError, LookupError) as error:
             # Something is odd about its headers. Where it refused anyway, that is what there is to say.
-            status = re.match(rb"HTTP/\d\.\d ([1-5]\d\d)", self._first_line)
+            status = re.match(rb"HTTP/\d\.\d ([1-5]\d\d)", self._head)
             if status is None or int(status[1]) == HTTPStatus.SWITCHING_PROTOCOLS:
                 # websocket-client 1.9.0 leaves some of its errors to Python.
                 raise error if isinstance(error, WebSocketException) else WebSocketException(repr(error)) from error
             return int(status[1]), {}, None
+
+    def _judge_answer(self, headers: dict[str, str], key: str) -> None:
+        """RFC 6455, section 4.1, to the letter: websocket-client ignores the case of the key, and repeated headers."""
+        accept = b64encode(sha1(f"{key}{_GUID}".encode()).digest()).decode()  # noqa: S324 - not for security
+        if not (
+            re.match(rb"HTTP/1\.1 101[ \r\n]", self._head)
+            and headers.get("upgrade", "").lower() == "websocket"
+            and "upgrade" in re.split(r"\s*,\s*", headers.get("connection", "").lower())
+            and headers.get("sec-websocket-accept") == accept
+        ):
+            raise WebSocketException("its answer is not the one that a WebSocket server gives")
+        for name in _ONCE:
+            if len(re.findall(rf"^{name}\s*:".encode(), self._head, re.MULTILINE | re.IGNORECASE)) > 1:
+                raise WebSocketException(f"its answer has the header {name} twice")
 
     # What websocket-client calls of a socket.
 
@@ -324,10 +338,8 @@ class _Opening:
             if not self._ahead:
                 return b""
         data, self._ahead = self._ahead[:size], self._ahead[size:]
-        if not self._first_line.endswith(b"\n"):
-            self._first_line += data
-        self._head_size += len(data)
-        if self._head_size > MAX_RESPONSE_HEAD:
+        self._head += data
+        if len(self._head) > MAX_RESPONSE_HEAD:
             raise _HeadTooLong
         return data
 

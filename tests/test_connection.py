@@ -548,6 +548,24 @@ def test_a_flood_of_pings_while_the_socket_is_blocked_is_answered_by_the_latest_
         assert peer.receive() == (PONG, b"and now?")
 
 
+def test_a_ping_that_was_about_to_be_sent_is_not_sent_behind_a_close_frame() -> None:
+    with connected(ping_interval=0.05) as (channel, peer):
+        connection = channel._connection
+        with connection._lock:
+            deadline = monotonic() + TIMEOUT
+            while (
+                monotonic() < connection._next_ping_at
+                or sys._current_frames()[connection.thread.ident or 0].f_code.co_name != "_keep_alive"
+            ):
+                assert monotonic() < deadline
+            channel.sink.close(1000)
+        assert peer.receive() == (CLOSE, close_payload(1000))
+        peer.send(CLOSE, close_payload(1000))
+        peer.sock.shutdown(socket.SHUT_WR)
+        with pytest.raises(EOFError):
+            peer.receive()
+
+
 def test_ping_measures_the_round_trip_in_seconds() -> None:
     with connected() as (channel, peer):
         started = monotonic()
