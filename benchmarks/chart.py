@@ -46,7 +46,7 @@ def draw(results: Results) -> str:
     notes = (
         f"Medians of {results['runs']} runs, {made['processors']} processors, Python {made['python']}.",
         "Each panel has its own scale.",
-        "The limit is the bare socket, with frames encoded beforehand.",
+        "The bare socket sends frames that were encoded beforehand.",
     )
     size = f'viewBox="0 0 {width} {total}" width="{width}" height="{total}"'
     lines = [

@@ -1,4 +1,4 @@
-"""The limit: frames that were encoded beforehand, on a bare socket; of the echoes only the size is looked at."""
+"""Frames that were encoded beforehand, on a bare socket; of the echoes only the size is looked at."""
 
 from __future__ import annotations
 
