@@ -229,6 +229,7 @@ class Connection:
 
         # Written by the connection's own thread alone.
         self._is_watched = False
+        self._is_waiting = False
         self._is_handing_over = False
         self._next_ping_at = inf
         self._is_awaiting_pong = False
@@ -279,10 +280,10 @@ class Connection:
                 self._queue_deflated(opcode, payload)
             else:
                 self._queue(opcode, payload, size)
-            # A reply may wait for those behind it, and so may what another thread sends at a stretch. That is decided
-            # after it was queued, as `_hand_over` looks at the queue after it has begun.
+            # A reply may wait for those behind it, and so may what another thread sends at a stretch, while our own is
+            # free to write it. That is asked after it was queued, as `_wait` looks at the queue after it has waited.
             is_reply = is_own and self._is_handing_over
-            may_wait = is_reply or (self._is_stretch and not is_own and not self._is_handing_over)
+            may_wait = is_reply or (self._is_stretch and self._is_waiting)
             if not may_wait or self._gathered >= GATHER_SIZE or monotonic() - self._flushed_at >= GATHER_TIME:
                 self._is_stretch = not is_own
                 self._flush()
@@ -618,11 +619,13 @@ class Connection:
         is_paused = self._is_paused
         timeout = max(0.0, min(self._close_by - began, self._keep_alive(began)))
         is_ahead = may_read and self._is_tls and self._is_ahead(sock)
+        self._is_waiting = True
         readable, writable = self._readiness.wait(sock.fileno(), may_read, self._is_blocked, 0 if is_ahead else timeout)
+        self._is_waiting = False
         if self._is_awaiting_pong and not is_paused:
             with self._lock:
                 self._silence += monotonic() - began
-        if self._is_holding:
+        if self._outgoing and not self._is_blocked:
             with self._lock:
                 self._flush()
         # Over TLS, what blocks a write may be something to read.
@@ -678,9 +681,6 @@ class Connection:
         on_message = self._listener.on_message
         self._is_handing_over = True
         try:
-            if self._outgoing and not self._is_blocked:
-                with self._lock:
-                    self._flush()
             for event in arrived:
                 if event.__class__ is ControlFrame:
                     self._on_control(event)

@@ -1056,15 +1056,17 @@ def test_what_is_sent_at_a_stretch_does_not_wait_for_a_slow_subscriber() -> None
 
         def on_next(_: Message) -> None:
             entered.set()
-            leave.wait(TIMEOUT)
+            leave.wait(3 * TIMEOUT)
 
         channel.stream.subscribe(on_next)
         peer.send(TEXT, b"slow")
         assert entered.wait(TIMEOUT)
         for index in range(100):
             channel.sink.add(f"{index}")
-        assert [peer.receive() for _ in range(100)] == [(TEXT, b"%d" % index) for index in range(100)]
-        leave.set()
+        try:
+            assert [peer.receive() for _ in range(100)] == [(TEXT, b"%d" % index) for index in range(100)]
+        finally:
+            leave.set()
 
 
 def test_what_was_added_before_the_program_ends_leaves_before_it_does() -> None:
@@ -1088,3 +1090,22 @@ def test_what_was_added_before_the_program_ends_leaves_before_it_does() -> None:
             assert [peer.receive() for _ in range(100)] == [(TEXT, b"%d" % index) for index in range(100)]
             peer.leave()
             assert process.wait(TIMEOUT) == 0
+
+
+def test_what_is_sent_at_a_stretch_does_not_wait_for_a_subscriber_who_gets_what_was_kept() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def on_next(_: Message) -> None:
+        entered.set()
+        leave.wait(3 * TIMEOUT)
+
+    with connected(frame(TEXT, b"kept")) as (channel, peer):
+        channel.ping().add_done_callback(lambda _: channel.stream.subscribe(on_next))
+        peer.send(PONG, peer.receive()[1])
+        assert entered.wait(TIMEOUT)
+        for index in range(100):
+            channel.sink.add(f"{index}")
+        try:
+            assert [peer.receive() for _ in range(100)] == [(TEXT, b"%d" % index) for index in range(100)]
+        finally:
+            leave.set()
