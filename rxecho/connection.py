@@ -13,7 +13,6 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -229,6 +228,7 @@ class Connection:
 
         # Written by the connection's own thread alone.
         self._is_watched = False
+        self._is_tls_over = False
         self._is_waiting = False
         self._is_handing_over = False
         self._next_ping_at = inf
@@ -656,10 +656,10 @@ class Connection:
         return self._reader.read(data) if data and not self._is_over else None
 
     def _is_ahead(self, sock: socket.socket) -> bool:
-        """Whether TLS has received more than was read of it: of that, the socket does not tell."""
+        """Whether TLS has received more than was read of it, or its end: of that, the socket does not tell."""
         assert isinstance(sock, ssl.SSLSocket)
         with self._lock:
-            return sock.pending() > 0
+            return self._is_tls_over or sock.pending() > 0
 
     def _receive(self, sock: socket.socket) -> bytes | None:
         """What has arrived; empty at the end, `None` when there is nothing yet."""
@@ -667,9 +667,27 @@ class Connection:
             if not self._is_tls:
                 return sock.recv(READ_SIZE)
             with self._lock:
-                return _receive_records(sock)
+                return self._receive_records(sock)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
+
+    def _receive_records(self, sock: socket.socket) -> bytes:
+        """The same over TLS, which gives out one record at a time, and a peer may make one of each message."""
+        record = sock.recv(RECORD_SIZE)
+        records = [record]
+        size = len(record)
+        try:
+            while record and size < READ_SIZE and len(records) < RECORDS:
+                record = sock.recv(RECORD_SIZE)
+                records.append(record)
+                size += len(record)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError:
+            record = b""
+        # The end is met again, as soon as this has been handed over; but nothing that could be waited for tells of it.
+        self._is_tls_over = not record
+        return b"".join(records)
 
     @property
     def _is_held(self) -> bool:
@@ -813,19 +831,6 @@ class Connection:
         if self._is_watched:
             flusher.leave(self._flush_what_is_held)
         self.done.succeed(None)
-
-
-def _receive_records(sock: socket.socket) -> bytes:
-    """The same over TLS, which gives out no more than one record at a time, and a peer may make one of each message."""
-    record = sock.recv(RECORD_SIZE)
-    records = [record]
-    size = len(record)
-    with suppress(OSError):  # nothing more for now, or an error that will still be there when this has been handed over
-        while record and size < READ_SIZE and len(records) < RECORDS:
-            record = sock.recv(RECORD_SIZE)
-            records.append(record)
-            size += len(record)
-    return b"".join(records)
 
 
 # At its end the interpreter stops the threads where they are. What was added leaves before.

@@ -58,7 +58,7 @@ class NumberedClient:
             ssl=tls,
             compression="deflate" if plan.is_compressed else None,
             ping_interval=0.05,
-            close_timeout=20.0,
+            close_timeout=30.0,
         )
         if plan.is_echo:
             self.say(0, IN_FLIGHT)
@@ -84,12 +84,12 @@ class NumberedClient:
         return self._heard.counts[0]
 
     def faults(self) -> Iterator[str]:
-        """What was not as it has to be, once it is over."""
+        """What was not as it has to be, once it is over and nobody speaks any more."""
         error, report = self._end.result(), self.reported.result()
         if self._mismatch or report.violation:
             yield f"{self._mismatch or report.violation}"
             return
-        is_crossing = self._closed_at and self.plan.ending is not Ending.BY_CLIENT
+        is_crossing = self._closed_at is not None and self.plan.ending is not Ending.BY_CLIENT
         ended = type(error), self.channel.close_code
         is_as_planned = report.ending == self.plan.ending and ended == ENDS[self.plan.ending]
         if not (is_as_planned or (is_crossing and error is None)):
@@ -99,7 +99,7 @@ class NumberedClient:
             yield "more came than was said"
         if report.heard_close and report.heard != self._said:
             yield f"{self._said} messages were added before the close, and {report.heard} came"
-        is_whole = report.ending not in (Ending.RST, Ending.HALF_ANSWER) and not self._closed_at
+        is_whole = report.ending not in (Ending.RST, Ending.HALF_ANSWER) and self._closed_at is None
         if is_whole and self.heard != report.said:
             yield f"the peer said {report.said} messages before it ended, and {self.heard} came"
 

@@ -1,8 +1,8 @@
 """A server in a process of its own that says numbered messages and checks those it hears, while it misbehaves.
 
 How, each client says by itself: its `Plan` is the path of its URL. How it went, the server says in a `Report`, as soon
-as the connection is over. `python numbered_peer.py CERTIFICATE [SABOTAGE]` runs it until its standard input ends;
-`numbered_peer` runs that. Sabotage is a lie of the server's own, which has to be found out.
+as the connection is over. `python numbered_peer.py DIRECTORY`, where the certificate is, runs it until its standard
+input ends; `numbered_peer` runs that. Sabotage is a lie of the server's own, which has to be found out.
 """
 
 from __future__ import annotations
@@ -262,6 +262,8 @@ class Conversation:
             for _ in range(8):  # as much as is written at once, more or less: neither side shall starve
                 data = self._sock.recv(4 * BATCH)  # more than a TLS record has, so that none is left behind unseen
                 if not data:
+                    if self.report.heard_close:
+                        return  # it may, when we take long to leave
                     raise ConnectionError("the client left")
                 for opcode, payload in self._frames(data):
                     self._hear(opcode, payload)
@@ -422,7 +424,7 @@ class NumberedPeer:
 
 @contextmanager
 def numbered_peer(authority: trustme.CA, *options: str) -> Iterator[NumberedPeer]:
-    """Run it."""
+    """Run it, with a certificate of that authority; the options are those of `main`."""
     with TemporaryDirectory() as name:
         directory = Path(name)
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))

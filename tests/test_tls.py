@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -312,6 +313,40 @@ def test_a_connection_that_is_cut_is_lost() -> None:
     ):
         channel.stream.subscribe(on_error=errors.put)
         assert isinstance(errors.get(timeout=TIMEOUT), ConnectionLost)
+
+
+def test_an_end_that_comes_together_with_a_message_is_noticed_though_tcp_stays_open() -> None:
+    entered, has_ended = threading.Event(), threading.Event()
+
+    def end_tls(peer: Peer) -> None:
+        peer.open()
+        peer.send(TEXT, b"first")
+        assert entered.wait(TIMEOUT)
+        peer.send(TEXT, b"second")
+        with socket.socket(fileno=os.dup(peer.sock.fileno())) as tcp:
+            peer.sock.settimeout(0.1)
+            with suppress(OSError):
+                peer.sock.unwrap()  # type: ignore[attr-defined]  # says so, and is not answered
+            has_ended.set()
+            tcp.settimeout(TIMEOUT)
+            with suppress(ConnectionError):
+                while tcp.recv(65536):
+                    pass
+
+    def on_next(message: str | bytes) -> None:
+        received.append(message)
+        entered.set()
+        has_ended.wait(TIMEOUT)
+
+    received: list[str | bytes] = []
+    errors: Queue[Exception] = Queue()
+    with (
+        raw_server(end_tls, tls=server_context()) as port,
+        WebSocketChannel.connect(f"wss://127.0.0.1:{port}/", ssl=client_context()) as channel,
+    ):
+        channel.stream.subscribe(on_next, errors.put)
+        assert isinstance(errors.get(timeout=TIMEOUT / 2), ConnectionLost)
+    assert received == ["first", "second"]
 
 
 # Proxies

@@ -111,11 +111,11 @@ def test_all_that_either_side_said_before_the_peer_closes_has_arrived(
     say: Callable[[NumberedClient, int], None], version: ssl.TLSVersion, is_narrow: bool, peer: NumberedPeer
 ) -> None:
     tls = WatchedTLS(version, is_narrow=is_narrow)
-    client = NumberedClient(peer, Plan(next(NAMES), Ending.BY_PEER, 0.4, speakers=4, stalls=20), tls=tls)
+    client = NumberedClient(peer, Plan(next(NAMES), Ending.BY_PEER, 0.3, speakers=4, stalls=20), tls=tls)
     with all_speak(client, say):
         client.channel.sink.done.result(TIMEOUT)
     assert list(client.faults()) == []
-    assert min(*client.reported.result().heard, client.heard) > 0
+    assert min(sum(client.reported.result().heard), client.heard) > 0
     assert tls.overlaps == 0
     if is_narrow:
         assert set(tls.waits) == {ssl.SSLWantReadError, ssl.SSLWantWriteError}
@@ -135,8 +135,9 @@ def test_all_that_was_added_before_another_thread_closes_arrives(
 
 
 def test_keys_that_change_in_the_midst_of_all_that_do_no_harm(is_narrow: bool, peer: NumberedPeer) -> None:
+    # Of what TLS 1.3 says of itself after its handshake this is one half. The other, session tickets, comes each time.
     tls = WatchedTLS(ssl.TLSVersion.TLSv1_3, is_narrow=is_narrow)
-    client = NumberedClient(peer, Plan(next(NAMES), Ending.BY_PEER, 0.8, speakers=4, stalls=20, rekeys=True), tls=tls)
+    client = NumberedClient(peer, Plan(next(NAMES), Ending.BY_PEER, 0.7, speakers=4, stalls=20, rekeys=True), tls=tls)
     with all_speak(client, say_while_nothing_waits):
         client.channel.sink.done.result(TIMEOUT)
     assert list(client.faults()) == []
