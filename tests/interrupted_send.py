@@ -1,4 +1,6 @@
-"""A program that sends while signals interrupt it: `python interrupted_send.py add|raise`; it fails where a frame does.
+"""A program that sends while signals interrupt it; it fails where a frame does.
+
+`python interrupted_send.py add|raise|deflate`
 
 In a process of its own, because signals come anywhere: also where a tool that measures coverage holds a lock.
 """
@@ -13,6 +15,7 @@ from contextlib import suppress
 
 from peer import BadPeer, connected
 from raw_server import BINARY, CLOSE, TEXT, TIMEOUT
+from test_deflate import LONG, Receiver, agreed, sent
 
 from rxecho import ChannelClosed, connection
 
@@ -108,5 +111,39 @@ def raise_in_the_midst() -> None:
             received.result(TIMEOUT)
 
 
+def add_while_a_message_is_deflated() -> None:
+    """The handler sends, too: both are inflated to what was added, in order for each of the two."""
+    inflater = Receiver()
+    signals = 0
+
+    def add() -> None:
+        nonlocal signals
+        signals += 1
+        channel.sink.add(f"signal {LONG}")
+
+    def receive_all() -> list[str]:
+        received: list[str] = []
+        while True:
+            first, payload = sent(peer)
+            if first & 0xF == CLOSE:
+                return received
+            received.append((inflater.inflate(payload) if first & 0x40 else payload).decode())
+
+    with agreed() as (channel, peer), ThreadPoolExecutor() as threads:
+        received = threads.submit(receive_all)
+        received.add_done_callback(lambda _: peer.leave())
+        count = 0
+        interrupt_with(add)
+        while signals < 200:
+            channel.sink.add(f"{count} {LONG}")
+            count += 1
+        leave_alone()
+        expected = signals
+        channel.sink.close()
+        names = [name for name, text in (message.split(" ", 1) for message in received.result(TIMEOUT)) if text == LONG]
+        assert names.count("signal") == expected
+        assert [name for name in names if name != "signal"] == [str(number) for number in range(count)]
+
+
 if __name__ == "__main__":
-    {"add": add_in_the_midst, "raise": raise_in_the_midst}[sys.argv[1]]()
+    {"add": add_in_the_midst, "raise": raise_in_the_midst, "deflate": add_while_a_message_is_deflated}[sys.argv[1]]()

@@ -969,6 +969,11 @@ def test_an_exception_from_a_signal_handler_never_lets_a_frame_follow_half_a_fra
     run_interrupted("raise")
 
 
+@needs_signals
+def test_a_signal_handler_that_sends_while_a_message_is_deflated_breaks_neither() -> None:
+    run_interrupted("deflate")
+
+
 # Faults that are nobody's but ours or the program's.
 
 

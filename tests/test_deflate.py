@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import threading
 import tracemalloc
 import zlib
@@ -404,47 +403,6 @@ def test_a_message_that_an_exception_kept_from_being_sent_breaks_no_later_one(mo
                 channel.sink.add(f"lost {LONG[::-1]}")
         channel.sink.add(f"last {LONG[::-1]}")
         assert [receiver.inflate(sent(peer)[1]).decode() for _ in range(2)] == [f"first {LONG}", f"last {LONG[::-1]}"]
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers, which this system lacks")
-def test_a_signal_handler_that_sends_while_a_message_is_deflated_breaks_neither() -> None:
-    receiver = Receiver()
-    received: list[str] = []
-
-    def read() -> None:
-        while True:
-            first, payload = sent(peer)
-            if first & 0xF == CLOSE:
-                break
-            received.append((receiver.inflate(payload) if first & 0x40 else payload).decode())
-
-    signals = 0
-
-    def handler(*_: object) -> None:
-        nonlocal signals
-        signals += 1
-        channel.sink.add(f"signal {LONG}")
-
-    with agreed() as (channel, peer):
-        reader = threading.Thread(target=read)
-        reader.start()
-        previous = signal.signal(signal.SIGALRM, handler)
-        count = 0
-        try:
-            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-            while signals < 200:
-                channel.sink.add(f"{count} {LONG}")
-                count += 1
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
-        channel.sink.close()
-        reader.join(TIMEOUT)
-        assert not reader.is_alive()
-    assert all(message.endswith(LONG) for message in received)
-    names = [message.split()[0] for message in received]
-    assert [name for name in names if name != "signal"] == [str(number) for number in range(count)]
-    assert names.count("signal") == signals
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=5), st.booleans(), st.integers(9, 15))

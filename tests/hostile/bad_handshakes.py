@@ -256,6 +256,18 @@ REFUSED = [
     }.items()
 ]
 
+COMMANDS = [
+    refused(
+        "refuses with terminal commands", answers("HTTP/1.1 404 \x1b[2J\x07\r\n\r\n"), r"404 \\e\[2J\\x07", status=404
+    ),
+    refused(
+        "sends us to terminal commands",
+        answers("HTTP/1.1 302 So\r\nLocation: /\x1b[2J\r\n\r\n"),
+        r"sends us to /\\e\[2J",
+        status=302,
+    ),
+]
+
 LEFT = [
     Misbehaviour("says nothing while we give up", is_left(HostilePeer.wait_until_left)),
     Misbehaviour("is in the midst of its answer while we give up", is_left(says(b"HTTP/1.1 101 Switching"))),
@@ -385,4 +397,16 @@ NOT_TO_THE_LETTER = [
     )
 ]
 
-HANDSHAKES = [*TOO_SLOW, *TOO_MUCH, *NO_HTTP, *GONE, *WRONG, *REFUSED, *LEFT, *TLS, *PROXIES, *NOT_TO_THE_LETTER]
+HANDSHAKES = [
+    *TOO_SLOW,
+    *TOO_MUCH,
+    *NO_HTTP,
+    *GONE,
+    *WRONG,
+    *REFUSED,
+    *COMMANDS,
+    *LEFT,
+    *TLS,
+    *PROXIES,
+    *NOT_TO_THE_LETTER,
+]
