@@ -19,7 +19,6 @@ from math import inf
 from threading import get_ident
 from time import monotonic
 from typing import Final, Never
-from weakref import WeakSet
 
 from rxecho.deflate import Deflater
 from rxecho.endpoint import Endpoint
@@ -152,6 +151,8 @@ class Connection:
         max_message_size: Bytes in the largest message that is received.
     """
 
+    _is_exiting = False
+
     def __init__(
         self,
         endpoint: Endpoint,
@@ -229,6 +230,7 @@ class Connection:
         # Written by the connection's own thread alone.
         self._is_watched = False
         self._is_tls_over = False
+        self._tls_error: OSError | None = None
         self._is_waiting = False
         self._is_handing_over = False
         self._next_ping_at = inf
@@ -283,7 +285,8 @@ class Connection:
             # A reply may wait for those behind it, and so may what another thread sends at a stretch, while our own is
             # free to write it. That is asked after it was queued, as `_wait` looks at the queue after it has waited.
             is_reply = is_own and self._is_handing_over
-            may_wait = is_reply or (self._is_stretch and self._is_waiting)
+            is_own_free = self._is_waiting and not self._is_blocked and not self._is_exiting
+            may_wait = is_reply or (self._is_stretch and is_own_free)
             if not may_wait or self._gathered >= GATHER_SIZE or monotonic() - self._flushed_at >= GATHER_TIME:
                 self._is_stretch = not is_own
                 self._flush()
@@ -512,13 +515,14 @@ class Connection:
 
     def _put_back(self, batch: list[_Piece], written: int) -> None:
         """Leave what was not written to the next attempt."""
-        unsent: list[_Piece] = []
-        for data, size in batch:
-            if written < len(data):
-                rest = memoryview(data)[written:]
-                unsent.append((rest, min(size, len(rest))))
-                self.buffered_amount += unsent[-1][1]
-            written = max(0, written - len(data))
+        unsent = deque(batch)
+        while unsent and written >= len(unsent[0][0]):
+            written -= len(unsent.popleft()[0])
+        if written:
+            data, size = unsent.popleft()
+            rest = memoryview(data)[written:]
+            unsent.appendleft((rest, min(size, len(rest))))
+        self.buffered_amount += sum(size for _, size in unsent)
         self._outgoing.extendleft(reversed(unsent))
 
     def _break(self) -> None:
@@ -592,7 +596,7 @@ class Connection:
                 self._reader = FrameReader(self.max_message_size, opened.deflate.inflater())
                 self._deflater = opened.deflate.deflater()
             self._sock = opened.sock
-            _open_ones.add(self)
+            _with_sockets.add(self)
             if isinstance(opened.sock, ssl.SSLSocket):
                 self._is_tls = True
                 self._largest_write = LARGEST_TLS_WRITE
@@ -637,7 +641,8 @@ class Connection:
         if began >= self._close_by:
             raise _Ended("a write was interrupted" if self._is_broken else "the peer did not close it")
         if self._is_awaiting_pong and not (readable or is_paused) and self._silence >= self._ping_timeout:
-            raise _Ended(f"the peer did not answer a ping for {self._ping_timeout:g} s")
+            asked = f"the peer did not answer a ping for {self._ping_timeout:g} s"
+            raise _Ended("a write failed" if self._is_broken else asked)
         return readable
 
     def _read(self, sock: socket.socket) -> Iterator[Message | ControlFrame] | None:
@@ -673,6 +678,8 @@ class Connection:
 
     def _receive_records(self, sock: socket.socket) -> bytes:
         """The same over TLS, which gives out one record at a time, and a peer may make one of each message."""
+        if self._tls_error is not None:
+            raise self._tls_error
         record = sock.recv(RECORD_SIZE)
         records = [record]
         size = len(record)
@@ -683,9 +690,10 @@ class Connection:
                 size += len(record)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
-        except OSError:
+        except OSError as error:
+            self._tls_error = error
             record = b""
-        # The end is met again, as soon as this has been handed over; but nothing that could be waited for tells of it.
+        # The end comes up again, as soon as this was handed over; but nothing that could be waited for tells of it.
         self._is_tls_over = not record
         return b"".join(records)
 
@@ -698,6 +706,8 @@ class Connection:
         """Hand over what has arrived; true when that was all, false when the rest has to wait."""
         on_message = self._listener.on_message
         self._is_handing_over = True
+        # What a blocked socket kept held back was not the flusher's to write.
+        self._is_holding = False
         try:
             for event in arrived:
                 if event.__class__ is ControlFrame:
@@ -787,11 +797,12 @@ class Connection:
         if now < self._next_ping_at:
             return self._next_ping_at - now
         with self._lock:
-            if not self._is_sendable:  # since a moment ago, and nothing may follow a close frame
+            if self.state is not ChannelState.OPEN:  # since a moment ago, and nothing may follow a close frame
                 return inf
             self._is_awaiting_pong = True
             self._silence = 0.0
-            self._send_ping(os.urandom(8), None)
+            if not self._is_broken:  # else there is no pong to come, and the silence will end it
+                self._send_ping(os.urandom(8), None)
         return self._ping_timeout
 
     def _announce(self) -> None:
@@ -817,6 +828,7 @@ class Connection:
         with self._lock:
             if self._sock is not None:
                 self._sock.close()
+                _with_sockets.discard(self)
             self.close_code, self.close_reason = self._peer_close or (CloseCode.ABNORMAL_CLOSURE.value, "")
             self._outgoing.clear()
             self.buffered_amount = 0
@@ -834,14 +846,15 @@ class Connection:
 
 
 # At its end the interpreter stops the threads where they are. What was added leaves before.
-_open_ones: Final[WeakSet[Connection]] = WeakSet()
+_with_sockets: Final[set[Connection]] = set()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_open_ones.clear)  # those are the parent's
+    os.register_at_fork(after_in_child=_with_sockets.clear)  # those are the parent's
 
 
 @atexit.register
 def _flush_at_exit() -> None:
-    for connection in list(_open_ones):
+    Connection._is_exiting = True  # who is called later may send, too
+    for connection in _with_sockets.copy():  # in one step, unlike an iteration
         with connection._lock:
             connection._flush()
 

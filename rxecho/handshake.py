@@ -299,10 +299,12 @@ class _Opening:
     def _judge_answer(self, headers: dict[str, str], key: str) -> None:
         """RFC 6455, section 4.1, to the letter: websocket-client ignores the case of the key, and repeated headers."""
         accept = b64encode(sha1(f"{key}{_GUID}".encode()).digest()).decode()  # noqa: S324 - not for security
+        # Its lines are one list, of which websocket-client knows the last.
+        connection = b",".join(re.findall(rb"^connection:([^\r\n]*)", self._head.lower(), re.MULTILINE))
         if not (
             re.match(rb"HTTP/1\.1 101[ \r\n]", self._head)
             and headers.get("upgrade", "").lower() == "websocket"
-            and "upgrade" in re.split(r"\s*,\s*", headers.get("connection", "").lower())
+            and b"upgrade" in map(bytes.strip, connection.split(b","))
             and headers.get("sec-websocket-accept") == accept
         ):
             raise WebSocketException("its answer is not the one that a WebSocket server gives")

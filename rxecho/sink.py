@@ -58,8 +58,13 @@ class WebSocketSink(Observer[Message]):
 
         Before the channel is open it is queued. While more than 4 MiB (or 32,768 messages) wait to be sent, this
         blocks until there is room; on the channel's own thread, that is inside a subscriber, it queues instead,
-        however much that is. A reply made there may be held back for some 20 ms, so that many are one write; what
-        another thread adds in quick succession, until that thread pauses, or for 1 ms.
+        however much that is.
+
+        Many messages may become one write. A reply made there is held back for some 20 ms at most; what another
+        thread adds in quick succession for about 1 ms, or until that thread lets others run
+        (`sys.setswitchinterval`). All of it leaves before the interpreter ends. A process that ends without exit
+        handlers, by `os._exit`, a signal, or as a forked child of multiprocessing on Python 3.11, has to close the
+        channel and wait for `done` before.
 
         Raises:
             TypeError: It is neither text nor bytes.

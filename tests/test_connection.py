@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ from rxecho import (
     WebSocketChannel,
     connection,
 )
+from rxecho.flusher import flusher
 from rxecho.frames import Message
 
 MEGABYTE = bytes(1 << 20)
@@ -38,6 +40,12 @@ MEGABYTE = bytes(1 << 20)
 
 def close_payload(code: int, reason: str = "") -> bytes:
     return struct.pack("!H", code) + reason.encode()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = monotonic() + TIMEOUT
+    while not condition():
+        assert monotonic() < deadline
 
 
 # The closing handshake, begun by the peer.
@@ -552,12 +560,8 @@ def test_a_ping_that_was_about_to_be_sent_is_not_sent_behind_a_close_frame() -> 
     with connected(ping_interval=0.05) as (channel, peer):
         connection = channel._connection
         with connection._lock:
-            deadline = monotonic() + TIMEOUT
-            while (
-                monotonic() < connection._next_ping_at
-                or sys._current_frames()[connection.thread.ident or 0].f_code.co_name != "_keep_alive"
-            ):
-                assert monotonic() < deadline
+            until(lambda: monotonic() >= connection._next_ping_at)
+            until(lambda: sys._current_frames()[connection.thread.ident or 0].f_code.co_name == "_keep_alive")
             channel.sink.close(1000)
         assert peer.receive() == (CLOSE, close_payload(1000))
         peer.send(CLOSE, close_payload(1000))
@@ -686,6 +690,22 @@ def test_a_peer_that_talks_but_does_not_answer_a_ping_is_lost() -> None:
                 with suppress(TimeoutError):
                     channel.sink.done.result(0.005)
         assert isinstance(recorder.wait_for_end(), ConnectionLost)
+
+
+def test_a_connection_that_can_no_longer_be_written_to_is_lost_although_the_peer_goes_on_talking() -> None:
+    with connected(ping_interval=0.1, ping_timeout=0.1) as (channel, peer):
+        recorder = listen(channel)
+        sock = channel._connection._sock
+        assert sock is not None
+        sock.shutdown(socket.SHUT_WR)  # as if the system refused to send
+        with suppress(ConnectionError):
+            while recorder.error is None:
+                peer.send(TEXT, b"tick")
+                with suppress(TimeoutError):
+                    channel.sink.done.result(0.005)
+        error = recorder.wait_for_end()
+        assert isinstance(error, ConnectionLost)
+        assert "a write failed" in str(error)
 
 
 def test_the_interval_lies_between_a_pong_and_the_next_ping() -> None:
@@ -1085,20 +1105,27 @@ def test_what_is_sent_at_a_stretch_does_not_wait_for_a_slow_subscriber() -> None
             leave.set()
 
 
-def test_what_was_added_before_the_program_ends_leaves_before_it_does() -> None:
+@pytest.mark.parametrize("is_last", [False, True])
+def test_what_was_added_before_the_program_ends_leaves_before_it_does(is_last: bool) -> None:
     program = """if True:
-        import sys
+        import atexit, sys
+        def add():
+            sys.setswitchinterval(1000)  # no other thread gets a chance
+            for index in range(100):
+                channel.sink.add(str(index))
+        is_last = sys.argv[2] == "True"
+        if is_last:
+            atexit.register(add)  # called after all that was registered later
         from rxecho import WebSocketChannel
         channel = WebSocketChannel.connect(sys.argv[1])
         channel.ready.result(10)
-        sys.setswitchinterval(1000)  # no other thread gets a chance
-        for index in range(100):
-            channel.sink.add(str(index))
+        if not is_last:
+            add()
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(TIMEOUT)
         url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
-        with subprocess.Popen([sys.executable, "-c", program, url]) as process:
+        with subprocess.Popen([sys.executable, "-c", program, url, str(is_last)]) as process:
             sock, _ = listener.accept()
             sock.settimeout(TIMEOUT)
             peer = BadPeer(sock)
@@ -1106,6 +1133,37 @@ def test_what_was_added_before_the_program_ends_leaves_before_it_does() -> None:
             assert [peer.receive() for _ in range(100)] == [(TEXT, b"%d" % index) for index in range(100)]
             peer.leave()
             assert process.wait(TIMEOUT) == 0
+
+
+@pytest.mark.parametrize("kept", ["of another thread", "of a subscriber"])
+def test_a_reply_does_not_wait_for_its_slow_subscriber_where_something_was_kept_by_a_blocked_socket(kept: str) -> None:
+    may_leave = threading.Event()
+
+    def on_next(message: Message) -> None:
+        channel.sink.add(f"reply to {message!s}")
+        if message == "slow":
+            may_leave.wait(3 * TIMEOUT)
+
+    with connected(is_narrow=True, ping_interval=None) as (channel, peer):
+        inner = channel._connection
+        recorder: Recorder[Message] = Recorder(on_next)
+        channel.stream.subscribe(recorder)
+        while not inner._is_blocked:
+            channel.sink.add(MEGABYTE)
+        if kept == "of another thread":
+            until(lambda: inner._is_waiting)
+            channel.sink.add("another")
+        else:
+            peer.send(TEXT, b"quick")
+            recorder.wait_for(1)
+            until(lambda: not inner._is_handing_over)
+            until(lambda: not (flusher._clock and flusher._clock.is_wanted.is_set()))
+        peer.send(TEXT, b"slow")
+        until(lambda: "slow" in recorder.values)
+        try:
+            until(lambda: peer.receive() == (TEXT, b"reply to slow"))
+        finally:
+            may_leave.set()
 
 
 def test_what_is_sent_at_a_stretch_does_not_wait_for_a_subscriber_who_gets_what_was_kept() -> None:

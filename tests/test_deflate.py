@@ -335,6 +335,24 @@ def test_buffered_amount_counts_a_deflated_message_as_it_was_given() -> None:
         assert channel.sink.buffered_amount == 0
 
 
+def test_buffered_amount_counts_what_could_not_be_written_as_it_was_given() -> None:
+    with agreed(is_narrow=True) as (channel, _):
+        connection = channel._connection
+
+        def is_blocked() -> bool:
+            with connection._lock:
+                connection._is_blocked = False
+                connection._flush()
+                return connection._is_blocked
+
+        while not all(is_blocked() for _ in range(3)):  # in the end, nothing at all is written
+            channel.sink.add(os.urandom(10_000))
+        for _ in range(20):
+            channel.sink.add(bytes(100_000))
+        assert is_blocked()
+        assert channel.sink.buffered_amount > 2_000_000
+
+
 def test_the_client_looks_back_no_further_than_it_was_told() -> None:
     noise = os.urandom(2000)
     with agreed("; client_no_context_takeover") as (channel, peer):

@@ -558,10 +558,18 @@ def test_no_control_character_of_a_proxy_is_in_the_whole_traceback() -> None:
         assert printable(whole, keep="\n") == whole
 
 
-def test_header_names_and_the_upgrade_are_read_regardless_of_case_and_of_spaces() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        "connection: keep-alive, UPGRADE",
+        "Connection: Upgrade \r\nConnection:keep-alive",
+        "Connection: keep-alive\r\nCONNECTION: close ,\tupgrade",
+    ],
+)
+def test_header_names_and_the_upgrade_are_read_regardless_of_case_of_spaces_and_of_lines(options: str) -> None:
     text = (
         "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUPGRADE:WebSocket  \r\n"
-        "connection: keep-alive, UPGRADE\r\nsec-websocket-accept:   ACCEPT\t\r\n\r\n"
+        f"{options}\r\nsec-websocket-accept:   ACCEPT\t\r\n\r\n"
     )
     with raw_server(says(text)) as port:
         channel = WebSocketChannel.connect(f"ws://127.0.0.1:{port}/", close_timeout=0.01)

@@ -41,6 +41,10 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
+FORGED = b"\x17\x03\x03\x00\x20" + bytes(32)
+"""A record that does not decrypt."""
+
+
 def echo(peer: Peer) -> None:
     peer.open()
     opcode, payload = peer.receive()
@@ -289,7 +293,7 @@ def test_a_record_that_does_not_decrypt_is_a_lost_connection_and_no_fault_of_our
         # Two owners of one connection: one speaks TLS on it, the other writes past that.
         with server_context().wrap_socket(peer.sock.dup(), server_side=True) as secure:
             Peer(secure).open()
-            peer.sock.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+            peer.sock.sendall(FORGED)
             peer.wait_for_end()
 
     with (
@@ -315,7 +319,8 @@ def test_a_connection_that_is_cut_is_lost() -> None:
         assert isinstance(errors.get(timeout=TIMEOUT), ConnectionLost)
 
 
-def test_an_end_that_comes_together_with_a_message_is_noticed_though_tcp_stays_open() -> None:
+@pytest.mark.parametrize("end", ["in order", "forged"])
+def test_an_end_that_comes_together_with_a_message_is_noticed_though_tcp_stays_open(end: str) -> None:
     entered, has_ended = threading.Event(), threading.Event()
 
     def end_tls(peer: Peer) -> None:
@@ -324,9 +329,12 @@ def test_an_end_that_comes_together_with_a_message_is_noticed_though_tcp_stays_o
         assert entered.wait(TIMEOUT)
         peer.send(TEXT, b"second")
         with socket.socket(fileno=os.dup(peer.sock.fileno())) as tcp:
-            peer.sock.settimeout(0.1)
-            with suppress(OSError):
-                peer.sock.unwrap()  # type: ignore[attr-defined]  # says so, and is not answered
+            if end == "in order":
+                peer.sock.settimeout(0.1)
+                with suppress(OSError):
+                    peer.sock.unwrap()  # type: ignore[attr-defined]  # says so, and is not answered
+            else:
+                tcp.sendall(FORGED)
             has_ended.set()
             tcp.settimeout(TIMEOUT)
             with suppress(ConnectionError):
@@ -345,7 +353,9 @@ def test_an_end_that_comes_together_with_a_message_is_noticed_though_tcp_stays_o
         WebSocketChannel.connect(f"wss://127.0.0.1:{port}/", ssl=client_context()) as channel,
     ):
         channel.stream.subscribe(on_next, errors.put)
-        assert isinstance(errors.get(timeout=TIMEOUT / 2), ConnectionLost)
+        error = errors.get(timeout=TIMEOUT / 2)
+        assert isinstance(error, ConnectionLost)
+        assert isinstance(error.__cause__, ssl.SSLError) == (end == "forged")
     assert received == ["first", "second"]
 
 
