@@ -59,7 +59,9 @@ LINGER: Final = 1.0
 """Seconds that are left to the peer to close TCP, after the last frame was exchanged."""
 
 READ_SIZE: Final = 256 * 1024
-"""Bytes received at once, at most: so much is still in the processor's cache when it is handed over."""
+LARGEST_READ: Final = 1024 * 1024
+"""Bytes received at once: so many are still in the processor's cache when they are handed over; more only where a
+message misses more, which is then joined of fewer pieces."""
 
 RECORD_SIZE: Final = 16 * 1024
 RECORDS: Final = 256
@@ -670,7 +672,7 @@ class Connection:
         """What has arrived; empty at the end, `None` when there is nothing yet."""
         try:
             if not self._is_tls:
-                return sock.recv(READ_SIZE)
+                return sock.recv(min(max(READ_SIZE, self._reader.missing), LARGEST_READ))
             with self._lock:
                 return self._receive_records(sock)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):

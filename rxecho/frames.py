@@ -58,6 +58,10 @@ _SMALL_PIECE: Final = 4096
 """Bytes below which a piece of a message is joined to the one before it: to keep it by itself takes more memory."""
 
 
+_LARGE_TEXT: Final = 16 * 1024
+"""Bytes in a text from which it is decoded where it stands, which spares a copy."""
+
+
 class FrameReader:
     """What one peer sends, read frame by frame.
 
@@ -81,8 +85,9 @@ class FrameReader:
         self._is_compressed = False
         self._pieces: list[bytes | bytearray] = []
         self._size = 0
-        # Of the data frame that is arriving: how many bytes are still to come, and whether it ends its message.
-        self._missing = 0
+        self.missing = 0
+        """Bytes still to come of the data frame that has begun to arrive."""
+        # Whether that ends its message.
         self._is_final = False
         # The first bytes of a character that has not arrived whole.
         self._half_character = b""
@@ -101,9 +106,9 @@ class FrameReader:
             MessageTooBig: A message is, or says it will be, larger than `max_message_size`.
         """
         position = 0
-        if self._missing:
-            position = self._take(data, 0, self._missing)
-            if self._missing:
+        if self.missing:
+            position = self._take(data, 0, self.missing)
+            if self.missing:
                 return
             if self._is_final:
                 yield self._complete()
@@ -167,12 +172,15 @@ class FrameReader:
                 self._opcode = self._opcode or first & 0x0F
                 self._is_final = bool(first & _FIN)
                 position = self._take(data, start, length)
-                if self._missing:
+                if self.missing:
                     return
                 if self._is_final:
                     yield self._complete()
             elif first == _WHOLE_TEXT:
-                yield _text(data[start:position])
+                if length < _LARGE_TEXT:
+                    yield _text(data[start:position])
+                else:
+                    yield _text_within(data, start, position)
             else:
                 yield data[start:position]
         self._tail = data[position:]
@@ -193,7 +201,7 @@ class FrameReader:
     def _take(self, data: bytes, start: int, length: int) -> int:
         """Store the payload that is here of a frame's `length` bytes from `start`; return where it ends."""
         stop = min(start + length, len(data))
-        self._missing = length - (stop - start)
+        self.missing = length - (stop - start)
         if start < stop:
             piece = data[start:stop]
             self._store(self._inflate(piece) if self._is_compressed else piece)
@@ -258,6 +266,13 @@ def _judge_control(first: int, opcode: int, length: int) -> Opcode:
 def _text(payload: bytes) -> str:
     try:
         return payload.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error) from error
+
+
+def _text_within(data: bytes, start: int, end: int) -> str:
+    try:
+        return str(memoryview(data)[start:end], "utf-8")
     except UnicodeDecodeError as error:
         raise _not_utf8(error) from error
 
