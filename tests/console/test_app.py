@@ -350,6 +350,16 @@ def test_a_port_where_nobody_listens_is_an_error_in_one_sentence() -> None:
         assert_given_back(terminal)
 
 
+@contextmanager
+def obeyed(number: signal.Signals) -> Iterator[None]:
+    """Whoever runs the tests may have it ignored, as `nohup` does, and what is started inherits that."""
+    previous = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, previous)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_gives_the_terminal_back_too_and_closes_with_1000(number: signal.Signals, status: int) -> None:
     heard: queue.Queue[object] = queue.Queue()
@@ -358,7 +368,7 @@ def test_a_signal_gives_the_terminal_back_too_and_closes_with_1000(number: signa
         assert not list(connection)
         heard.put(connection.close_code)
 
-    with peer(conduct) as url, console(url) as terminal:
+    with obeyed(number), peer(conduct) as url, console(url) as terminal:
         terminal.wait_for("● open")
         terminal.signal(number)
         assert terminal.wait() == status
