@@ -59,7 +59,7 @@ LINGER: Final = 1.0
 """Seconds that are left to the peer to close TCP, after the last frame was exchanged."""
 
 READ_SIZE: Final = 256 * 1024
-LARGEST_READ: Final = 1024 * 1024
+LARGEST_READ: Final = 768 * 1024
 """Bytes received at once: so many are still in the processor's cache when they are handed over; more only where a
 message misses more, which is then joined of fewer pieces."""
 
