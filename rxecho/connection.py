@@ -61,7 +61,7 @@ LINGER: Final = 1.0
 READ_SIZE: Final = 256 * 1024
 LARGEST_READ: Final = 768 * 1024
 """Bytes received at once: so many are still in the processor's cache when they are handed over; more only where a
-message misses more, which is then joined of fewer pieces."""
+message misses more, and so many came the last time. It is then joined of fewer pieces."""
 
 RECORD_SIZE: Final = 16 * 1024
 RECORDS: Final = 256
@@ -231,6 +231,7 @@ class Connection:
 
         # Written by the connection's own thread alone.
         self._is_watched = False
+        self._is_flowing = False
         self._is_tls_over = False
         self._tls_error: OSError | None = None
         self._is_waiting = False
@@ -672,7 +673,12 @@ class Connection:
         """What has arrived; empty at the end, `None` when there is nothing yet."""
         try:
             if not self._is_tls:
-                return sock.recv(min(max(READ_SIZE, self._reader.missing), LARGEST_READ))
+                size = READ_SIZE
+                if self._is_flowing:
+                    size = min(max(size, self._reader.missing), LARGEST_READ)
+                data = sock.recv(size)
+                self._is_flowing = len(data) >= READ_SIZE
+                return data
             with self._lock:
                 return self._receive_records(sock)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
