@@ -1,0 +1,287 @@
+"""Diagrams of operators: any operator, run over written sources in virtual time, which takes none.
+
+Nothing here is drawn from a prepared example. A `Timeline` records what the operator really does, its subscribing and
+disposing included.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+import reactivex
+from reactivex import Observable, abc
+from reactivex.scheduler import VirtualTimeScheduler
+
+from rxecho.marbles.model import Kind, Lane, MarbleDiagram, Notification, Operator
+from rxecho.marbles.text import notifications
+from rxecho.marbles.timeline import LIMIT, Timeline
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["cold", "diagram", "record"]
+
+Step = Callable[..., Any]
+"""An operator, or a function of several observables."""
+
+SLACK = 10
+"""Characters that an operator is given beyond twice its longest source, to come to an end."""
+
+_running: ContextVar[Timeline | None] = ContextVar("_running", default=None)
+
+
+def diagram(
+    operator: Step | Sequence[Step] | Observable[Any],
+    *sources: str,
+    lookup: Mapping[str | float, Any] | None = None,
+    error: Exception | None = None,
+    label: str | None = None,
+    timespan: float = 1.0,
+    until: float | None = None,
+) -> MarbleDiagram:
+    """Run an operator over marbles in virtual time, and return the diagram of what happened.
+
+    >>> from reactivex import operators as ops
+    >>> print(diagram(ops.debounce(2), "-a--b----c-|"))
+    -a--b----c-|
+    [ ops.debounce(2) ]
+    ---a--b----(c,|)
+
+    Where a source is disposed of before its end, the values that it still had are drawn as missed. Observables that the
+    result emits are subscribed to, and drawn as inner lanes; so are those of `cold` that an operator subscribes to,
+    such as `ops.flat_map(lambda x: cold("1-2|"))`. Operators run on the virtual time as long as they leave the choice
+    of a scheduler to the subscription, as RxPY's do unless they are given one.
+
+    Args:
+        operator: RxPY's or your own: a function from an observable to an observable. Several in a list get a box and
+            a lane each. With several sources, a function of all of them, such as `reactivex.merge`, or one that makes
+            an operator of the others, such as `ops.merge`. Without a source, an observable.
+        sources: In RxPY's marble syntax, each subscribed to when the operator does so.
+        lookup: What a marble stands for, where that is not the text or the number itself.
+        error: What `#` stands for; `Exception("error")` unless given.
+        label: What is written into the box; the operator's source text unless given.
+        timespan: Seconds that a character takes.
+        until: When to stop, in seconds: twice the longest source and ten characters more, unless given.
+
+    Raises:
+        ValueError: A source is not in RxPY's syntax, or there were more than 10,000 notifications.
+        TypeError: The operator is none.
+    """
+    labels = [label] if label is not None else _labels(operator, sys._getframe(1))
+    if not timespan > 0:
+        raise ValueError(f"a timespan is more than 0 seconds, not {timespan!r}")
+    written = [_read(number, source, lookup, error, timespan) for number, source in enumerate(sources, 1)]
+    longest = max((len(source.replace(" ", "")) for source in sources), default=0) * timespan
+    until = 2 * longest + SLACK * timespan if until is None else until
+
+    scheduler = VirtualTimeScheduler()
+    timeline = Timeline(scheduler)
+    inputs = [_source(source, lookup, error, timespan, scheduler).pipe(timeline.trace()) for source in sources]
+    results = list(_results(operator, inputs, timeline))
+    _run(results[-1], scheduler, timeline, until)
+    recorded = timeline.diagram()
+
+    rows: list[Lane | Operator] = []
+    top = 0
+    ends = [moments[-1].time for lane in recorded.lanes if (moments := lane.notifications)]
+    for lane in recorded.lanes:
+        if not lane.depth:
+            if top < len(written):
+                lane = _with_missed(lane, written[top])  # noqa: PLW2901
+            elif top - len(written) < len(labels):
+                rows.append(Operator(labels[top - len(written)]))
+            top += 1
+        rows.append(lane)
+    return MarbleDiagram(tuple(rows), end=max([longest - timespan, *ends]))
+
+
+def record(observable: Observable[Any], until: float) -> Timeline:
+    """Subscribe to an observable in virtual time, for so many seconds of it.
+
+    >>> import reactivex
+    >>> record(reactivex.timer(1), 5).diagram().lanes[0].notifications[1]
+    Notification(time=1.0, kind=<Kind.NEXT: 0>, value=0)
+    """
+    scheduler = VirtualTimeScheduler()
+    timeline = Timeline(scheduler)
+    _run(observable.pipe(timeline.trace()), scheduler, timeline, until)
+    return timeline
+
+
+def cold(
+    marbles: str,
+    lookup: Mapping[str | float, Any] | None = None,
+    *,
+    error: Exception | None = None,
+    timespan: float = 1.0,
+) -> Observable[Any]:
+    """An observable of marbles, which begin anew for each subscription: `reactivex.cold`, seen by `diagram`.
+
+    Subscribed to while a `diagram` runs, it becomes an inner lane under the value that caused it.
+
+    Raises:
+        ValueError: The marbles are not in RxPY's syntax.
+
+    >>> from reactivex import operators as ops
+    >>> print(diagram(ops.flat_map(lambda x: cold("-x-x|", {"x": x})), "-a---b--|"))
+    -a---b--|
+     -a-a|
+         -b-b|
+    [ ops.flat_map(lambda x: cold("-x-x|", {"x": x})) ]
+    --a-a-b-b|
+    """
+    tuple(notifications(marbles, lookup, error=error))
+    source = _source(marbles, lookup, error, timespan)
+
+    return _Cold(source)
+
+
+class _Cold(Observable[Any]):
+    """Traced by the diagram that runs, if one does, by whoever it is subscribed to."""
+
+    def __init__(self, untraced: Observable[Any]) -> None:
+        super().__init__()
+        self.untraced = untraced
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        timeline = _running.get()
+        source = self.untraced if timeline is None else self.untraced.pipe(timeline.trace())
+        return source.subscribe(observer, scheduler=scheduler)
+
+
+def _source(
+    marbles: str,
+    lookup: Mapping[str | float, Any] | None,
+    error: Exception | None,
+    timespan: float,
+    scheduler: abc.SchedulerBase | None = None,
+) -> Observable[Any]:
+    return reactivex.from_marbles(marbles, timespan, lookup=lookup, error=error, scheduler=scheduler)
+
+
+def _read(
+    number: int, source: str, lookup: Mapping[str | float, Any] | None, error: Exception | None, timespan: float
+) -> list[Notification]:
+    try:
+        return list(notifications(source, lookup, "", error=error, timespan=timespan))
+    except ValueError as fault:
+        raise ValueError(f"source {number}, {source!r}: {fault}") from None
+
+
+def _results(
+    operator: Step | Sequence[Step] | Observable[Any], inputs: Sequence[Observable[Any]], timeline: Timeline
+) -> Iterator[Observable[Any]]:
+    """What comes out of each operator, traced."""
+    for step in operator if isinstance(operator, Sequence) else [operator]:
+        observable = _apply(step, inputs)
+        if not isinstance(observable, Observable):
+            raise TypeError(
+                f"{step!r} is no operator for {len(inputs)} sources: it returned {observable!r} where an observable "
+                "was expected"
+            )
+        inputs = [observable.pipe(timeline.trace())]
+        yield inputs[0]
+
+
+def _apply(step: Step | Observable[Any], inputs: Sequence[Observable[Any]]) -> object:
+    if isinstance(step, Observable):
+        return step
+    if not callable(step):
+        raise TypeError(f"{step!r} is no operator, which is a function from an observable to an observable")
+    if len(inputs) > 1 and _takes(step, len(inputs) - 1):
+        made = step(*inputs[1:])
+        if not isinstance(made, Observable) and callable(made):
+            return made(inputs[0])
+    return step(*inputs)
+
+
+def _takes(step: Step, number: int) -> bool:
+    try:
+        inspect.signature(step).bind(*range(number))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+class _TooMuchError(Exception):
+    pass
+
+
+def _run(observable: Observable[Any], scheduler: VirtualTimeScheduler, timeline: Timeline, until: float) -> None:
+    left = LIMIT
+
+    def listen(source: Observable[Any]) -> abc.DisposableBase:
+        return source.subscribe(on_next, lambda _: None, scheduler=scheduler)
+
+    def on_next(value: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _TooMuchError
+        if isinstance(value, Observable):
+            listen(value)
+
+    token = _running.set(timeline)
+    try:
+        listen(observable)
+        scheduler.advance_to(until)
+    except _TooMuchError:
+        raise ValueError(f"the operator emitted more than {LIMIT:,} values; end it earlier with until=") from None
+    finally:
+        _running.reset(token)
+
+
+def _with_missed(lane: Lane, written: Sequence[Notification]) -> Lane:
+    """A source, with the values that it was not asked for."""
+    happened = lane.notifications
+    if happened and happened[-1].kind is not Kind.DISPOSED:
+        return lane
+    last = happened[-1].time if happened else -1.0
+    begin = next((one.time for one in reversed(happened) if one.kind is Kind.SUBSCRIBED), 0.0)
+    missed = (one._replace(time=begin + one.time, kind=Kind.MISSED) for one in written if one.kind is Kind.NEXT)
+    return replace(lane, notifications=(*happened, *(one for one in missed if one.time > last + 1e-7)))
+
+
+# What is written into the boxes.
+
+
+def _labels(operator: Step | Sequence[Step] | Observable[Any], caller: FrameType) -> list[str]:
+    """The operators as the caller's source has them, or their names where there is no source."""
+    number = len(operator) if isinstance(operator, Sequence) else 1
+    argument = _first_argument(caller)
+    if argument is None:
+        steps = operator if isinstance(operator, Sequence) else [operator]
+        return [getattr(step, "__name__", "").lstrip("_") or "operator" for step in steps]
+    text, node = argument
+    nodes = node.elts if isinstance(node, ast.List | ast.Tuple) and len(node.elts) == number else [node]
+    return [" ".join(cast("str", ast.get_source_segment(text, each)).split()) for each in nodes]
+
+
+def _first_argument(caller: FrameType) -> tuple[str, ast.expr] | None:
+    """The first argument of the call that the caller is in, and the text that it is in."""
+    position = next(islice(caller.f_code.co_positions(), caller.f_lasti // 2, None))
+    first, last, start, end = position
+    if first is None or last is None or start is None or end is None:
+        return None
+    lines = linecache.getlines(caller.f_code.co_filename, caller.f_globals)[first - 1 : last]
+    if not lines:
+        return None
+    encoded = [line.encode() for line in lines]
+    encoded[-1] = encoded[-1][:end]
+    encoded[0] = encoded[0][start:]
+    text = b"".join(encoded).decode()
+    try:
+        call = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return None
+    return (text, call.args[0]) if isinstance(call, ast.Call) and call.args else None
