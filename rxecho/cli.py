@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from math import inf, nan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import ssl
 
     from rxecho.channel import WebSocketChannel
+    from rxecho.expression import Pipe
     from rxecho.server import EchoServer
 
 __all__ = ["main"]
@@ -159,6 +161,17 @@ def _timeout(value: str | float) -> float:
     return seconds
 
 
+def _pipe(value: str | Pipe) -> Pipe:
+    from rxecho.expression import ExpressionError, pipe
+
+    if not isinstance(value, str):
+        return value
+    try:
+        return pipe(value)
+    except ExpressionError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -172,8 +185,18 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 _Command = TypeVar("_Command", bound=Callable[..., Task])
 
 
-def _plain_options(command: _Command) -> _Command:
+def _talk_options(command: _Command) -> _Command:
     for option in (
+        click.option(
+            "-p",
+            "--pipe",
+            "pipes",
+            multiple=True,
+            type=_pipe,
+            metavar="EXPR",
+            help="Put an operator between what is received and what is shown: a Python expression with ops and rx "
+            "(reactivex) in reach, such as 'ops.map(str.upper)'. May be repeated; Ctrl+T shows a lane for each.",
+        ),
         click.option("--plain", is_flag=True, help="Plain mode, also on a terminal."),
         click.option(
             "-n",
@@ -211,19 +234,26 @@ def _plain_options(command: _Command) -> _Command:
     epilog="Exit status: 0 normal end, 1 connection not made, lost, or closed with an error, 2 wrong usage, "
     "130 interrupted.",
 )
-@_plain_options
+@_talk_options
 @click.version_option(__version__, message="rxecho %(version)s")
 @click.pass_context
-def rxecho(ctx: click.Context, execute: tuple[str, ...], wait: float | None, count: int | None, plain: bool) -> Task:
+def rxecho(
+    ctx: click.Context,
+    pipes: tuple[Pipe, ...],
+    execute: tuple[str, ...],
+    wait: float | None,
+    count: int | None,
+    plain: bool,
+) -> Task:
     """Connect, listen, send, close: a WebSocket in a terminal.
 
     Without a COMMAND this is the demo: a practice server on a free port of this machine, and a console connected
     to it. Where standard input or output is not a terminal, lines of input are messages, and messages are lines
     of output.
     """
-    if ctx.invoked_subcommand and (execute or plain or wait is not None or count is not None):
+    if ctx.invoked_subcommand and (pipes or execute or plain or wait is not None or count is not None):
         raise click.UsageError(f"options of {ctx.invoked_subcommand} are written after its name", ctx)
-    talk = _way_to_talk(execute, wait, count, plain)
+    talk = _way_to_talk(pipes, execute, wait, count, plain)
     return lambda: _demo(talk)
 
 
@@ -272,7 +302,7 @@ Examples:
     help="The HTTP proxy, '' for none; the environment's unless given, never for this machine.",
 )
 @click.option("--no-compression", is_flag=True, help="Do not offer to compress messages (permessage-deflate).")
-@_plain_options
+@_talk_options
 @click.option(
     "--ping-interval",
     type=_seconds,
@@ -309,6 +339,7 @@ def connect(
     insecure: bool,
     proxy: str | None,
     no_compression: bool,
+    pipes: tuple[Pipe, ...],
     execute: tuple[str, ...],
     wait: float | None,
     count: int | None,
@@ -322,7 +353,7 @@ def connect(
         if any(name.lower() == "authorization" for name, _ in headers):
             raise click.UsageError("--auth and an Authorization header exclude each other")
         headers = (*headers, ("Authorization", auth))
-    talk = _way_to_talk(execute, wait, count, plain)
+    talk = _way_to_talk(pipes, execute, wait, count, plain)
     options: Options = {
         "headers": headers,
         "origin": origin,
@@ -358,16 +389,72 @@ def serve(host: str, port: int, cert: str | None, key: str | None) -> Task:
     return lambda: _serve(host, port, tls)
 
 
-def _way_to_talk(execute: tuple[str, ...], wait: float | None, count: int | None, plain: bool) -> Talk:
+class _MarblesCommand(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            ctx.fail(f"{error.format_message().rstrip('.')}: marbles are written after --, as in -- '-a-b-|'")
+
+
+@rxecho.command(
+    cls=_MarblesCommand,
+    epilog="""\b
+Examples:
+  rxecho marbles 'ops.debounce(2)' -- '-a--b----c-|'
+  rxecho marbles ops.merge -- '-a---b-|' '--c---d-|'
+  rxecho marbles 'ops.flat_map(lambda x: cold("x-x|"))' --svg flat_map.svg -- '-a---b-|'
+""",
+)
+@click.argument("expression", type=_text)
+@click.argument("sources", nargs=-1, type=_text)
+@click.option("--svg", type=click.Path(dir_okay=False), metavar="FILE", help="Write the diagram to FILE, as SVG.")
+def marbles(expression: str, sources: tuple[str, ...], svg: str | None) -> Task:
+    """Draw what an operator does to marbles.
+
+    EXPRESSION is Python, with ops and rx (reactivex) in reach, and cold("-a-|") for inner observables. SOURCES are
+    written after -- in RxPY's marble syntax: - one second, | the end, # an error, (a,b) at once. With several
+    sources, EXPRESSION is a function of them, such as ops.merge.
+    """
+    return lambda: _draw_marbles(expression, sources, svg)
+
+
+def _draw_marbles(expression: str, sources: tuple[str, ...], svg: str | None) -> int:
+    from rich.console import Console
+
+    from rxecho.expression import ExpressionError, evaluate
+    from rxecho.marbles import cold, diagram
+    from rxecho.marbles.virtual import parts
+
+    try:
+        operator = evaluate(expression, {"cold": cold})
+        drawn = diagram(operator, *sources, label=parts(expression.strip(), operator))
+    except ExpressionError as error:
+        raise click.UsageError(str(error)) from error
+    except Exception as error:  # the user's own function, called with observables
+        raise click.UsageError(f"in {expression!r}: {error}") from error
+    if svg is None:
+        Console().print(drawn)
+        return 0
+    try:
+        Path(svg).write_text(drawn.to_svg(), encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{svg} cannot be written: {error.strerror}") from error
+    return 0
+
+
+def _way_to_talk(
+    pipes: tuple[Pipe, ...], execute: tuple[str, ...], wait: float | None, count: int | None, plain: bool
+) -> Talk:
     """The console where somebody sits at a terminal, plain mode everywhere else."""
     if not (plain or execute) and _on_terminal():
         if wait is not None or count is not None:
             raise click.UsageError("-w and -n belong to plain mode: write --plain, too")
-        return _talk_in_console
+        return partial(_talk_in_console, pipes=pipes)
     if wait is None:
         # Who says how many messages are wanted has said when to end.
         wait = 0.5 if count is None else inf
-    return partial(_talk_plainly, messages=execute, wait=wait, count=count)
+    return partial(_talk_plainly, pipes=pipes, messages=execute, wait=wait, count=count)
 
 
 def _on_terminal() -> bool:
@@ -375,22 +462,25 @@ def _on_terminal() -> bool:
     return os.environ.get("TERM") != "dumb" and all(file is not None and file.isatty() for file in standard)
 
 
-def _talk_in_console(url: str, options: Options) -> int:
+def _talk_in_console(url: str, options: Options, *, pipes: Sequence[Pipe]) -> int:
     from rxecho.console import app
 
     pings = options.get("ping_interval", True) is not None
-    return app.run(_open(url, options), url=url, verified=not _is_unverified(url, options), pings=pings)
+    verified = not _is_unverified(url, options)
+    return app.run(_open(url, options), url=url, verified=verified, pings=pings, pipes=pipes)
 
 
-def _talk_plainly(url: str, options: Options, *, messages: Sequence[str], wait: float, count: int | None) -> int:
+def _talk_plainly(
+    url: str, options: Options, *, pipes: Sequence[Pipe], messages: Sequence[str], wait: float, count: int | None
+) -> int:
     from rxecho.console import plain
 
     channel = _open(url, options)
     if _is_unverified(url, options):
         _say("the server's certificate is not verified")
     try:
-        return plain.run(channel, messages=messages, wait=wait, count=count)
-    except plain.StandardStreamError as error:
+        return plain.run(channel, messages=messages, wait=wait, count=count, pipes=pipes)
+    except (plain.StandardStreamError, plain.PipeError) as error:
         raise click.ClickException(str(error)) from error
 
 

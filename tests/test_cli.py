@@ -103,6 +103,7 @@ def test_connect_has_exactly_the_options_of_the_design(capfd: pytest.CaptureFixt
         ("", "--key"),
         ("-k", "--insecure"),
         ("", "--proxy"),
+        ("-p", "--pipe"),
         ("-x", "--execute"),
         ("-w", "--wait"),
         ("-n", "--count"),
@@ -112,6 +113,94 @@ def test_connect_has_exactly_the_options_of_the_design(capfd: pytest.CaptureFixt
         ("", "--plain"),
         ("-h", "--help"),
     }
+
+
+# Pipes and marbles.
+
+
+def test_pipes_are_between_what_is_received_and_what_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    pipes = ["-p", "ops.map(str.upper)", "--pipe", "ops.scan(lambda all, new: all + new)"]
+    assert main(["--plain", *pipes, "-x", "a", "-x", "b", "-n", "2", "-w", "9"]) == 0
+    assert capfd.readouterr() == ("A\nAB\n", "")
+
+
+def test_what_a_pipe_makes_of_messages_is_printed_as_python_writes_it(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--plain", "-p", "ops.map(lambda m: [m, len(m)])", "-x", "abc", "-n", "1"]) == 0
+    assert capfd.readouterr() == ("['abc', 3]\n", "")
+
+
+def test_a_pipe_that_completes_ends_the_output_and_one_that_waits_is_heard_out(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--plain", "-p", "ops.take(1)", "-x", "a", "-x", "b"]) == 0
+    assert main(["--plain", "-p", "ops.debounce(30)", "-x", "a", "-x", "b"]) == 0
+    assert capfd.readouterr() == ("a\nb\n", "")
+
+
+def test_a_pipe_that_fails_is_one_sentence_and_status_1(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--plain", "-p", "ops.map(int)", "-x", "one"]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == "rxecho: a pipe failed: ValueError: invalid literal for int() with base 10: 'one'\n"
+
+
+@pytest.mark.parametrize("command", [[], ["connect", "ws://127.0.0.1:1/"]])
+def test_a_mistake_in_a_pipe_is_told_before_anything_is_connected(
+    command: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "-p", "ops.mpa(str)"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert is_one_sentence(err)
+    assert "at 'ops.mpa' in 'ops.mpa(str)'" in err
+
+
+def test_marbles_prints_what_an_operator_does(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["marbles", "ops.debounce(2)", "--", "-a--b----c-|"]) == 0
+    out, err = capfd.readouterr()
+    assert "ops.debounce(2)" in out
+    assert re.search(r"├─+a─+b─+c─+┤ *\n╭(.|\n)*╯ *\n├─+a─+b─+c┤", out)
+    assert err == ""
+
+
+def test_marbles_takes_several_sources_and_inner_ones(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["marbles", "ops.merge", "--", "-a-|", "--b|"]) == 0
+    assert main(["marbles", "[ops.map(lambda x: cold('1-2|')), ops.merge_all()]", "--", "-a-|"]) == 0
+    out, err = capfd.readouterr()
+    assert "ops.merge " in out
+    assert "ops.map(lambda x: cold('1-2|'))" in out
+    assert "ops.merge_all()" in out
+    assert err == ""
+
+
+def test_marbles_writes_svg(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "debounce.svg"
+    assert main(["marbles", "ops.debounce(2)", "--svg", str(file), "--", "-a-b-|"]) == 0
+    assert file.read_text(encoding="utf-8").startswith("<svg ")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "said"),
+    [
+        (["ops.debounce(2)", "-a-|"], 2, "marbles are written after --"),
+        (["ops.debounce(2)"], 2, "the operator takes a source, and none is given"),
+        (["ops.debounce(2)", "--", "-a,b|"], 2, "source 1, '-a,b|': a comma separates what is in a group"),
+        (["ops.map", "--", "-a|"], 2, "called with 1 source, the operator returned a function"),
+        (["ops.mpa(1)", "--", "-a|"], 2, "at 'ops.mpa' in 'ops.mpa(1)'"),
+        (["lambda x: x.nothing", "--", "-a|"], 2, "'Observable' object has no attribute 'nothing'"),
+        ([], 2, "missing argument 'EXPRESSION'"),
+        (["ops.first()", "--svg", "/nowhere/x.svg", "--", "-a|"], 1, "/nowhere/x.svg cannot be written: No such file"),
+    ],
+)
+def test_a_mistake_in_marbles_is_one_sentence(
+    args: list[str], status: int, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["marbles", *args]) == status
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert is_one_sentence(err)
+    assert said in err
 
 
 def test_serve_says_where_it_listens_and_ends_with_0_at_ctrl_c() -> None:

@@ -11,10 +11,12 @@ import os
 import signal
 from contextlib import ExitStack, suppress
 from errno import EIO
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
+from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 from reactivex.scheduler import EventLoopScheduler
@@ -27,26 +29,31 @@ from rxecho.connection import ChannelState
 from rxecho.console.drawable import count
 from rxecho.console.ending import demand_normal_closure, ending
 from rxecho.console.keyboard import keyboard
+from rxecho.console.lanes import brief, key_label
 from rxecho.console.panel import Latest
 from rxecho.console.screen import Screen
 from rxecho.console.textfield import TextField, press
 from rxecho.errors import ChannelClosed, ChannelError
+from rxecho.marbles import Timeline
+from rxecho.marbles.labels import label
 from rxecho.printable import printable
 from rxecho.status import ABNORMAL_CLOSURE, NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from reactivex import Observable, abc
+    from reactivex import ConnectableObservable, abc
 
     from rxecho.channel import WebSocketChannel
+    from rxecho.expression import Pipe
 
 __all__ = ["run"]
 
 PING_EVERY = 5.0
 """Seconds from one round trip to the next ping."""
 PATIENCE = 1.0
-"""Seconds that the last lines have to get past a peer that is slow to read, before it is closed anyway."""
+"""Seconds that the last lines have to get past a peer that is slow to read, before it is closed anyway; and the last
+messages through the pipes."""
 
 
 def run(
@@ -55,6 +62,7 @@ def run(
     url: str,
     verified: bool = True,
     pings: bool = True,
+    pipes: Sequence[Pipe] = (),
     console: Console | None = None,
 ) -> int:
     """Talk over a channel in the terminal until either side closes it, and say in one line how it ended.
@@ -66,6 +74,7 @@ def run(
         url: What the status line shows; a password in it is hidden.
         verified: `False` where TLS takes any certificate; the status line says so.
         pings: `False` to send no pings, and to show no round trip.
+        pipes: Operators that the messages go through before they are shown, each with a lane of its own.
         console: Where to draw; standard output unless given.
 
     Returns:
@@ -77,7 +86,7 @@ def run(
         OSError: The terminal cannot be used.
     """
     console = console or Console()
-    conversation = _Conversation(channel)
+    conversation = _Conversation(channel, pipes)
     try:
         how = asyncio.run(conversation.hold(console, url, verified, pings))
     except ChannelError:
@@ -97,10 +106,14 @@ def run(
 class _Conversation:
     """From connecting to the end. The channel calls it on its own thread, all the rest is on the loop's."""
 
-    def __init__(self, channel: WebSocketChannel) -> None:
+    def __init__(self, channel: WebSocketChannel, pipes: Sequence[Pipe]) -> None:
         self.signal = 0
         """The number of the signal that ended it, if one did."""
         self._channel = channel
+        self._pipes = pipes
+        self._is_drained = False
+        self._last_act: Callable[[], None] | None = None
+        self._timeline = Timeline()
         self._is_leaving = False
 
     async def hold(self, console: Console, url: str, verified: bool, pings: bool) -> str:
@@ -108,7 +121,7 @@ class _Conversation:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_fault)
         self._over: asyncio.Future[str] = self._loop.create_future()
-        self._screen = Screen(console, url=url, verified=verified)
+        self._screen = Screen(console, self._timeline, url=url, verified=verified)
         self._keys: Subject[KeyPress] = Subject()
         self._keyboard = keyboard(output=console.file)
         self._obey_signals()
@@ -123,30 +136,44 @@ class _Conversation:
     def _send(self, keys: Observable[KeyPress]) -> abc.DisposableBase:
         """Key → text field → `Subject` of lines → sink."""
         fields: Observable[TextField] = keys.pipe(
-            ops.filter(self._is_listened_to), ops.scan(press, TextField()), ops.share()
+            ops.filter(self._is_listened_to),
+            self._timeline.trace("keys", keep=key_label),
+            ops.scan(press, TextField()),
+            ops.share(),
         )
         lines: Subject[str] = Subject()
         # The sink makes whoever is faster than the peer wait, which must not be this thread.
         writer = EventLoopScheduler(exit_if_empty=True)
         return CompositeDisposable(
             lines.subscribe(self._screen.transcript.note_sent, on_completed=self._leave),
-            lines.pipe(ops.observe_on(writer)).subscribe(self._channel.sink),  # its end closes with 1000
+            lines.pipe(self._timeline.trace("sink", keep=brief), ops.observe_on(writer)).subscribe(
+                self._channel.sink
+            ),  # its end closes with 1000
             fields.subscribe(self._show_field),
             fields.pipe(ops.take_while(_goes_on), ops.filter(_sends), ops.map(_submitted)).subscribe(lines),
             fields.pipe(ops.filter(_is_done), ops.skip(1)).subscribe(self._leave_at_once),
+            keys.pipe(ops.filter(_toggles_lanes)).subscribe(lambda _: self._toggle_lanes()),
             keys.pipe(ops.filter(_suspends)).subscribe(lambda _: self._soon(self._suspend)),
         )
 
     def _listen(self) -> abc.DisposableBase:
-        """Stream → `StreamBuilder`, and → transcript."""
+        """Stream → pipes → `StreamBuilder`, and → transcript."""
+        lanes, transcript = self._timeline, self._screen.transcript
+        steps: list[Any] = [lanes.trace("stream", keep=brief)]
+        for pipe in self._pipes:
+            steps += [pipe.operator, lanes.trace(pipe.text, keep=brief)]
+        if self._pipes:
+            steps.append(ops.map(_listened_to))
         # What came before is for the first subscriber; here it is for both. The second has it drawn.
-        messages = self._channel.stream.pipe(ops.publish())
+        messages: ConnectableObservable[str | bytes] = self._channel.stream.pipe(*[*steps, ops.publish()])
         self._screen.panel.latest = latest = StreamBuilder(messages, Latest)
         return CompositeDisposable(
             latest,
-            messages.subscribe(self._screen.transcript.note_received, self._on_error, self._on_completed),
-            self._channel.states.subscribe(self._show_state),
+            messages.subscribe(transcript.note_received, self._on_drained, self._on_drained),
             messages.connect(),
+            # Not the piped one, which may end before the channel does, and later.
+            self._channel.stream.subscribe(on_error=self._on_error, on_completed=self._on_completed),
+            self._channel.states.subscribe(self._show_state),
         )
 
     async def _until_over(self, pings: bool) -> str:
@@ -176,13 +203,18 @@ class _Conversation:
         self._screen.panel.field = field
         self._screen.changed()
 
+    def _toggle_lanes(self) -> None:
+        self._screen.shows_lanes = not self._screen.shows_lanes
+        self._screen.changed()
+
     def _show_state(self, state: ChannelState) -> None:
         self._screen.panel.state = state
         self._screen.changed()
 
     def _is_listened_to(self, key: KeyPress) -> bool:
         """Once the channel is closing nothing can be sent, and so nothing is taken off the field any more."""
-        return self._screen.panel.state <= ChannelState.OPEN or key.key in (Keys.ControlC, Keys.ControlD)
+        is_open = self._screen.panel.state <= ChannelState.OPEN
+        return (is_open or key.key in (Keys.ControlC, Keys.ControlD)) and not _toggles_lanes(key)
 
     def _leave(self) -> None:
         """The user wants no more; the channel closes when the last line is on its way."""
@@ -201,17 +233,33 @@ class _Conversation:
         if self._is_leaving:
             answered = self._channel.close_code != ABNORMAL_CLOSURE
             how = ending(self._channel) if answered else "the peer did not answer"
-            self._soon(self._end, f"Closed: {how}{unsent}")
+            self._soon(self._when_drained, self._end, f"Closed: {how}{unsent}")
             return
         try:
             demand_normal_closure(self._channel)
         except ChannelClosed as error:
             self._on_error(error)
         else:
-            self._soon(self._end, f"Closed by the server: {ending(self._channel)}{unsent}")
+            self._soon(self._when_drained, self._end, f"Closed by the server: {ending(self._channel)}{unsent}")
 
     def _on_error(self, error: Exception) -> None:
-        self._soon(self._fail, error)
+        self._soon(self._when_drained, self._fail, error)
+
+    def _on_drained(self, _: object = None) -> None:
+        self._soon(self._set_drained)
+
+    def _set_drained(self) -> None:
+        self._is_drained = True
+        if self._last_act:
+            self._last_act()
+
+    def _when_drained(self, act: Callable[[Any], None], how: object) -> None:
+        """The channel has ended; what is still in the pipes has a while to come out."""
+        if self._is_drained:
+            act(how)
+        else:
+            self._last_act = partial(act, how)
+            self._loop.call_later(PATIENCE, self._last_act)
 
     def _on_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Something on the loop raised, which is our own mistake: end with it, rather than print it over the panel."""
@@ -274,6 +322,17 @@ def _sends(field: TextField) -> bool:
 
 def _submitted(field: TextField) -> str:
     return field.submitted
+
+
+def _listened_to(value: object) -> str | bytes:
+    """What the transcript shows of what came out of the pipes; an observable among it is listened to."""
+    if isinstance(value, Observable):
+        value.pipe(ops.map(_listened_to)).subscribe(on_error=lambda _: None)
+    return value if isinstance(value, str | bytes) else label(value)
+
+
+def _toggles_lanes(key: KeyPress) -> bool:
+    return key.key == Keys.ControlT
 
 
 def _suspends(key: KeyPress) -> bool:

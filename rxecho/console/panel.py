@@ -17,6 +17,8 @@ from rxecho.console.drawable import Excerpt, spelled, symbols
 from rxecho.console.graphemes import next_grapheme, previous_grapheme
 from rxecho.console.textfield import TextField
 from rxecho.endpoint import without_password
+from rxecho.errors import ChannelError
+from rxecho.marbles.labels import label
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ConsolePanel", "Latest"]
 
-HINTS = ("Enter send · ↑↓ history · Ctrl+C close", "Enter send · Ctrl+C close", "Ctrl+C close")
+HINTS = (
+    "Enter send · ↑↓ history · Ctrl+T marbles · Ctrl+C close",
+    "Enter send · Ctrl+T marbles · Ctrl+C close",
+    "Enter send · Ctrl+C close",
+    "Ctrl+C close",
+)
 """What to press; the first that the border has room for is shown."""
 CLOSING_HINTS = ("Ctrl+C again to leave without an answer", "Ctrl+C leave")
 
@@ -107,7 +114,8 @@ class Latest:
             rows = Excerpt.of(self._snapshot.data).rows(options, limit=3 if _is_roomy(options) else 1)
             yield Text("\n".join(rows), no_wrap=True)
         elif self._snapshot.error is not None:
-            yield Text(spelled(str(self._snapshot.error), options), "red")
+            error = self._snapshot.error
+            yield Text(spelled(str(error) if isinstance(error, ChannelError) else label(error), options), "red")
         else:
             yield Text("no message yet", "dim")
 

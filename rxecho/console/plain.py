@@ -25,12 +25,14 @@ from rxecho import status
 from rxecho.connection import ChannelState
 from rxecho.console.ending import demand_normal_closure
 from rxecho.errors import ChannelError
+from rxecho.marbles.labels import label
 from rxecho.printable import printable
 
 if TYPE_CHECKING:
     from rxecho.channel import WebSocketChannel
+    from rxecho.expression import Pipe
 
-__all__ = ["StandardStreamError", "run"]
+__all__ = ["PipeError", "StandardStreamError", "run"]
 
 LONGEST_LINE: Final = 64 * 2**20
 """Bytes of input that are read in search of a line's end."""
@@ -46,7 +48,18 @@ class StandardStreamError(Exception):
     """Standard input or output cannot be read or written; the text is one sentence."""
 
 
-def run(channel: WebSocketChannel, *, messages: Sequence[str] = (), wait: float = 0.5, count: int | None = None) -> int:
+class PipeError(Exception):
+    """What `-p` put into the stream has failed; the text is one sentence."""
+
+
+def run(
+    channel: WebSocketChannel,
+    *,
+    messages: Sequence[str] = (),
+    wait: float = 0.5,
+    count: int | None = None,
+    pipes: Sequence[Pipe] = (),
+) -> int:
     r"""Send lines, print messages, close: `printf 'a\nb\n' | rxecho` prints a and b.
 
     Each line of standard input is a text message, without its line break and also when it is empty. Each message
@@ -59,6 +72,8 @@ def run(channel: WebSocketChannel, *, messages: Sequence[str] = (), wait: float 
         wait: Once the input has ended and been sent, seconds in which nothing arrives before the channel is
             closed with 1000. `inf` leaves the end to the peer.
         count: End as soon as so many messages were printed.
+        pipes: Operators that the messages go through before they are printed. What comes out of them as neither text
+            nor binary is printed as Python writes it.
 
     Returns:
         0 for a normal end, which a reader of the output that has had enough (`| head`) is too; 130 when
@@ -69,16 +84,19 @@ def run(channel: WebSocketChannel, *, messages: Sequence[str] = (), wait: float 
             1000 and 1001.
         StandardStreamError: Standard input or output failed. What was read before that has been sent, and its
             answers printed.
+        PipeError: A pipe failed.
     """
     try:
-        return _converse(channel, messages, wait, count)
+        return _converse(channel, messages, wait, count, pipes)
     except KeyboardInterrupt:
         with suppress(KeyboardInterrupt):  # once more: it has waited enough
             wait_for([channel.sink.close(status.NORMAL_CLOSURE)], timeout=_PATIENCE)
         return 130
 
 
-def _converse(channel: WebSocketChannel, messages: Sequence[str], wait: float, count: int | None) -> int:
+def _converse(
+    channel: WebSocketChannel, messages: Sequence[str], wait: float, count: int | None, pipes: Sequence[Pipe]
+) -> int:
     try:
         source = messages or _lines(_input())
         output = _Output(count)
@@ -87,7 +105,8 @@ def _converse(channel: WebSocketChannel, messages: Sequence[str], wait: float, c
         raise
 
     # Connect, listen, send ...
-    channel.stream.subscribe(output.on_next, output.on_error, output.on_completed)
+    operators = [pipe.operator for pipe in pipes]
+    channel.stream.pipe(*operators).subscribe(output.on_next, output.on_error, output.on_completed)
     _first_of(channel.ready)
     channel.ready.result()
     sent = channel.sink.add_stream(reactivex.from_iterable(source, scheduler=NewThreadScheduler()))
@@ -133,9 +152,9 @@ class _Output:
         self._size = 0
         threading.Thread(target=self._write_what_arrives, name="rxecho standard output", daemon=True).start()
 
-    def on_next(self, message: str | bytes) -> None:
+    def on_next(self, message: object) -> None:
         self.quiet_since = inf
-        text = message if isinstance(message, str) else message.hex()
+        text = message if isinstance(message, str) else message.hex() if isinstance(message, bytes) else repr(message)
         if self._terminal:
             text = printable(text)
         line = f"{text}\n".encode(self._encoding, "backslashreplace")
@@ -153,6 +172,10 @@ class _Output:
         self.quiet_since = monotonic()
 
     def on_error(self, error: Exception) -> None:
+        if not isinstance(error, ChannelError):
+            failure = PipeError(f"a pipe failed: {label(error)}")
+            failure.__cause__ = error
+            error = failure
         with self._lock:
             self._end(error)
 

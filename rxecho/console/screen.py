@@ -11,17 +11,20 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Group
+from rich.console import ConsoleDimensions, Group
 from rich.control import Control
 from rich.live import Live
 from rich.live_render import LiveRender
 from rich.segment import ControlType, Segment, Segments
 
+from rxecho.console.lanes import Lanes
 from rxecho.console.panel import ConsolePanel
 from rxecho.console.transcript import Transcript
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderResult
+
+    from rxecho.marbles import Timeline
 
 __all__ = ["Display", "Screen"]
 
@@ -37,12 +40,15 @@ class Screen:
     Attributes:
         transcript: Where messages are noted.
         panel: What stays below them.
+        shows_lanes: Whether the timeline's lanes are below the panel, and move.
     """
 
-    def __init__(self, console: Console, *, url: str, verified: bool = True) -> None:
+    def __init__(self, console: Console, timeline: Timeline, *, url: str, verified: bool = True) -> None:
         self.transcript = Transcript(self.changed)
         self.panel = ConsolePanel(self.transcript, url=url, verified=verified)
-        self._display = Display(self.panel, console)
+        self.shows_lanes = False
+        self._lanes = Lanes(timeline)
+        self._display = Display(self, console)
         self._loop = asyncio.get_running_loop()
         self._dirty = asyncio.Event()
 
@@ -66,9 +72,20 @@ class Screen:
             OSError: The terminal has gone away.
         """
         while await self._dirty.wait():
-            self._dirty.clear()
+            if not self.shows_lanes:  # which change all the time
+                self._dirty.clear()
             self.draw()
             await asyncio.sleep(FRAME)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.shows_lanes:
+            yield self.panel
+            return
+        width, height = options.size
+        lower = options.copy()
+        lower.size = ConsoleDimensions(width, height - self._lanes.height)
+        yield from console.render(self.panel, lower)
+        yield self._lanes
 
     def draw(self) -> None:
         """Print what the transcript has noted and draw the panel anew, in one write."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import reactivex
 from reactivex import Observable, abc
@@ -27,7 +27,7 @@ from rxecho.marbles.timeline import LIMIT, Timeline
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["cold", "diagram", "record"]
+__all__ = ["cold", "diagram", "parts", "record"]
 
 Step = Callable[..., Any]
 """An operator, or a function of several observables."""
@@ -43,7 +43,7 @@ def diagram(
     *sources: str,
     lookup: Mapping[str | float, Any] | None = None,
     error: Exception | None = None,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     timespan: float = 1.0,
     until: float | None = None,
 ) -> MarbleDiagram:
@@ -67,7 +67,7 @@ def diagram(
         sources: In RxPY's marble syntax, each subscribed to when the operator does so.
         lookup: What a marble stands for, where that is not the text or the number itself.
         error: What `#` stands for; `Exception("error")` unless given.
-        label: What is written into the box; the operator's source text unless given.
+        label: What is written into the box, or the boxes; the operator's source text unless given.
         timespan: Seconds that a character takes.
         until: When to stop, in seconds: twice the longest source and ten characters more, unless given.
 
@@ -75,7 +75,9 @@ def diagram(
         ValueError: A source is not in RxPY's syntax, or there were more than 10,000 notifications.
         TypeError: The operator is none.
     """
-    labels = [label] if label is not None else _labels(operator, sys._getframe(1))
+    if label is None:
+        label = _source_text(operator, sys._getframe(1))
+    labels = [label] if isinstance(label, str) else label
     if not timespan > 0:
         raise ValueError(f"a timespan is more than 0 seconds, not {timespan!r}")
     written = [_read(number, source, lookup, error, timespan) for number, source in enumerate(sources, 1)]
@@ -185,9 +187,9 @@ def _results(
     for step in operator if isinstance(operator, Sequence) else [operator]:
         observable = _apply(step, inputs)
         if not isinstance(observable, Observable):
+            number = f"{len(inputs)} source{'s' * (len(inputs) != 1)}"
             raise TypeError(
-                f"{step!r} is no operator for {len(inputs)} sources: it returned {observable!r} where an observable "
-                "was expected"
+                f"called with {number}, the operator returned a {type(observable).__name__} instead of an observable"
             )
         inputs = [observable.pipe(timeline.trace())]
         yield inputs[0]
@@ -197,7 +199,9 @@ def _apply(step: Step | Observable[Any], inputs: Sequence[Observable[Any]]) -> o
     if isinstance(step, Observable):
         return step
     if not callable(step):
-        raise TypeError(f"{step!r} is no operator, which is a function from an observable to an observable")
+        raise TypeError(f"an operator is a function from an observable to an observable, not a {type(step).__name__}")
+    if not inputs and not _takes(step, 0):
+        raise TypeError("the operator takes a source, and none is given: write one such as '-a-b-|'")
     if len(inputs) > 1 and _takes(step, len(inputs) - 1):
         made = step(*inputs[1:])
         if not isinstance(made, Observable) and callable(made):
@@ -255,33 +259,45 @@ def _with_missed(lane: Lane, written: Sequence[Notification]) -> Lane:
 # What is written into the boxes.
 
 
-def _labels(operator: Step | Sequence[Step] | Observable[Any], caller: FrameType) -> list[str]:
-    """The operators as the caller's source has them, or their names where there is no source."""
-    number = len(operator) if isinstance(operator, Sequence) else 1
-    argument = _first_argument(caller)
-    if argument is None:
-        steps = operator if isinstance(operator, Sequence) else [operator]
-        return [getattr(step, "__name__", "").lstrip("_") or "operator" for step in steps]
-    text, node = argument
-    nodes = node.elts if isinstance(node, ast.List | ast.Tuple) and len(node.elts) == number else [node]
-    return [" ".join(cast("str", ast.get_source_segment(text, each)).split()) for each in nodes]
+def parts(text: str, operator: object) -> list[str]:
+    r"""The text of an operator, or of each where it is a list that is written out, on one line.
+
+    Raises:
+        SyntaxError: It is no expression.
+
+    >>> parts("[ops.first(),\n ops.map(str)]", [1, 2])
+    ['ops.first()', 'ops.map(str)']
+    """
+    node = ast.parse(text, mode="eval").body
+    nodes = [node]
+    if isinstance(operator, Sequence) and isinstance(node, ast.List | ast.Tuple) and len(node.elts) == len(operator):
+        nodes = node.elts
+    return [" ".join((ast.get_source_segment(text, each) or text).split()) for each in nodes]
 
 
-def _first_argument(caller: FrameType) -> tuple[str, ast.expr] | None:
-    """The first argument of the call that the caller is in, and the text that it is in."""
-    position = next(islice(caller.f_code.co_positions(), caller.f_lasti // 2, None))
-    first, last, start, end = position
+def _source_text(operator: Step | Sequence[Step] | Observable[Any], caller: FrameType) -> list[str]:
+    """The operator as the caller's source has it, or its name where there is no source."""
+    if (argument := _first_argument(caller)) is not None:
+        return parts(argument, operator)
+    steps = operator if isinstance(operator, Sequence) else [operator]
+    return [getattr(step, "__name__", "").lstrip("_") or "operator" for step in steps]
+
+
+def _first_argument(caller: FrameType) -> str | None:
+    """The text of the first argument of the call that the caller is in."""
+    first, last, start, end = next(islice(caller.f_code.co_positions(), caller.f_lasti // 2, None))
     if first is None or last is None or start is None or end is None:
         return None
-    lines = linecache.getlines(caller.f_code.co_filename, caller.f_globals)[first - 1 : last]
+    lines = [
+        line.encode() for line in linecache.getlines(caller.f_code.co_filename, caller.f_globals)[first - 1 : last]
+    ]
     if not lines:
         return None
-    encoded = [line.encode() for line in lines]
-    encoded[-1] = encoded[-1][:end]
-    encoded[0] = encoded[0][start:]
-    text = b"".join(encoded).decode()
+    lines[-1] = lines[-1][:end]
+    lines[0] = lines[0][start:]
+    text = b"".join(lines).decode()
     try:
         call = ast.parse(text, mode="eval").body
     except SyntaxError:
         return None
-    return (text, call.args[0]) if isinstance(call, ast.Call) and call.args else None
+    return ast.get_source_segment(text, call.args[0]) if isinstance(call, ast.Call) and call.args else None

@@ -16,6 +16,7 @@ from rxecho.connection import ChannelState
 from rxecho.console.panel import ConsolePanel, Latest, prompt
 from rxecho.console.textfield import TextField
 from rxecho.console.transcript import Transcript
+from rxecho.errors import ConnectionLost
 from rxecho.snapshot import AsyncSnapshot, ConnectionState
 
 URL = "ws://127.0.0.1:41233/"
@@ -59,7 +60,7 @@ def test_it_is_the_picture_in_the_design() -> None:
         "│ Hello!                                                         │",
         "│                                                                │",
         "│ ● open  ws://127.0.0.1:41233/            ↑ 1  ↓ 1   rtt 0.3 ms │",
-        "╰─ Enter send · ↑↓ history · Ctrl+C close ───────────────────────╯",
+        "╰─ Enter send · ↑↓ history · Ctrl+T marbles · Ctrl+C close ──────╯",
     ]
 
 
@@ -161,8 +162,13 @@ def test_binary_is_shown_as_hex() -> None:
 
 
 def test_a_failed_stream_says_why() -> None:
-    failed: AsyncSnapshot[str | bytes] = AsyncSnapshot.with_error(ConnectionState.DONE, OSError("gone\x1b"))
+    failed: AsyncSnapshot[str | bytes] = AsyncSnapshot.with_error(ConnectionState.DONE, ConnectionLost("gone\x1b"))
     assert rows(Latest(failed)) == ["gone\\e"]
+
+
+def test_a_failed_pipe_says_which_error_it_was() -> None:
+    failed: AsyncSnapshot[str | bytes] = AsyncSnapshot.with_error(ConnectionState.DONE, ValueError("no number\x1b"))
+    assert rows(Latest(failed)) == ["ValueError: no number\\e"]
 
 
 # The text field.

@@ -14,6 +14,7 @@ from rich.text import Text
 from terminal import resize
 
 from rxecho.console.screen import FRAME, Display, Screen
+from rxecho.marbles import Timeline
 
 
 class Window(io.StringIO):
@@ -160,7 +161,7 @@ def test_it_is_drawn_at_most_twenty_times_a_second() -> None:
 
     async def animate() -> float:
         loop = asyncio.get_running_loop()
-        with Screen(window.console, url="ws://h/") as screen:
+        with Screen(window.console, Timeline(), url="ws://h/") as screen:
             began = loop.time()
             animation = asyncio.create_task(screen.animate())
             while frames(window) < 5:
@@ -178,7 +179,7 @@ def test_nothing_is_drawn_while_nothing_changes() -> None:
     window = Window()
 
     async def animate() -> None:
-        with Screen(window.console, url="ws://h/") as screen:
+        with Screen(window.console, Timeline(), url="ws://h/") as screen:
             animation = asyncio.create_task(screen.animate())
             for drawn in (1, 2):
                 await window.next_frame()
@@ -191,6 +192,6 @@ def test_nothing_is_drawn_while_nothing_changes() -> None:
 
 def test_a_change_after_the_end_is_ignored() -> None:
     async def make() -> Screen:
-        return Screen(Window().console, url="ws://h/")
+        return Screen(Window().console, Timeline(), url="ws://h/")
 
     asyncio.run(make()).changed()
