@@ -58,10 +58,16 @@ def label(value: object) -> str:
     elif isinstance(value, Observable):
         return "○"
     elif isinstance(value, BaseException):
-        text = f"{type(value).__name__}: {value}"[:LONGEST_LABEL].removesuffix(": ")
+        text = f"{type(value).__name__}: {_said(value)}"[:LONGEST_LABEL].removesuffix(": ")
     else:
-        text = _brief.repr(value)
-    return printable(text) or "''"
+        try:
+            text = _brief.repr(value)
+        except Exception:  # noqa: BLE001 - an int of too many digits, a class that is called as one of Python's
+            text = full(value)[:LONGEST_LABEL]
+    text = printable(text)
+    if text and not cell_len(text):  # nothing that anybody sees, such as a zero-width space
+        return text.encode("ascii", "backslashreplace").decode()
+    return text or "''"
 
 
 def full(value: object) -> str:
@@ -86,15 +92,22 @@ def shortened(text: str, cells: int, ellipsis: str = "…") -> str:
     return (chop_cells(text, room)[0] if room > 0 else "") + ellipsis if room >= 0 else ""
 
 
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 - somebody else's __str__
+        return f"<its str raised {type(fault).__name__}>"
+
+
 def says_something(error: object) -> bool:
     """Whether an error is worth its room: the one that `#` stands for, unless told otherwise, says nothing."""
-    return not (type(error) is Exception and str(error) == "error")
+    return not (type(error) is Exception and _said(error) == "error")
 
 
 def same(one: object, other: object) -> bool:
     """Whether two values, or two errors, are taken for equal: errors are when they are of one type and say the same."""
     if isinstance(one, BaseException) and isinstance(other, BaseException):
-        return type(one) is type(other) and str(one) == str(other)
+        return type(one) is type(other) and _said(one) == _said(other)
     try:
         return one is other or bool(one == other)
     except Exception:  # noqa: BLE001 - somebody else's __eq__, such as an array's

@@ -47,7 +47,9 @@ class Scale(NamedTuple):
     def fit(cls, start: float, end: float, room: int) -> Scale:
         """The largest at which all is within `room` units: a whole number of them a second, or of seconds each."""
         density = room / max(end - start, 1e-9)
-        return cls(start, math.floor(density) if density >= 1 else 1 / math.ceil(1 / density))
+        if density >= 1 - _EPSILON:
+            return cls(start, math.floor(density + _EPSILON))
+        return cls(start, 1 / math.ceil(1 / density - _EPSILON))
 
     def place(self, time: float) -> int:
         """How far from the start `time` is."""
@@ -85,7 +87,7 @@ def runs(lane: Lane, scale: Scale, width: int, least: Callable[[int, int], int])
         width: Units from place 0 to the right edge.
         least: How many units so many values and so many other notifications take when drawn as briefly as can be.
     """
-    records, is_next = lane.notifications, Kind.NEXT
+    records, is_next, is_missed = lane.notifications, Kind.NEXT, Kind.MISSED
     index = bisect_left(records, scale.time(0), key=_time)
     end = bisect_left(records, scale.time(width), lo=index, key=_time)
     while index < end:
@@ -94,7 +96,7 @@ def runs(lane: Lane, scale: Scale, width: int, least: Callable[[int, int], int])
         reached = index + 1
         while reached > behind:
             for record in records[behind:reached]:
-                if record[1] is is_next:
+                if record[1] is is_next or record[1] is is_missed:
                     values += 1
                 else:
                     others += 1
@@ -144,6 +146,6 @@ def ticks(scale: Scale, end: float, least: int) -> Iterator[tuple[int, float]]:
     step = 10 ** math.floor(math.log10(least / scale.density))
     step *= next(factor for factor in (1, 2, 5, 10, 20) if step * factor * scale.density >= least - _EPSILON)
     number = math.ceil(scale.start / step - _EPSILON)
-    while number * step <= end + _EPSILON:
+    while number * step <= end + step * _EPSILON:
         yield scale.place(number * step), number * step
         number += 1

@@ -56,7 +56,7 @@ class Notification(NamedTuple):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Notification):
             return NotImplemented
-        return self.kind is other.kind and round((self.time - other.time) * 1e6) == 0 and same(self.value, other.value)
+        return self.kind is other.kind and _at_once(self.time, other.time) and same(self.value, other.value)
 
     def __ne__(self, other: object) -> bool:  # a tuple has its own
         return not self == other
@@ -65,9 +65,14 @@ class Notification(NamedTuple):
         return hash(self.kind)
 
 
+def _at_once(one: float, other: float) -> bool:
+    """Whether two times are the same microsecond."""
+    return round((one - other) * 1e6) == 0
+
+
 @dataclass(frozen=True)
 class Lane:
-    """One observable over time.
+    """One observable over time. Its times, too, are compared by the microsecond.
 
     Attributes:
         name: What stands in front of it.
@@ -83,6 +88,18 @@ class Lane:
     depth: int = 0
     begins: float = 0.0
     dropped: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Lane):
+            return NotImplemented
+        return (
+            (self.name, self.depth, self.dropped) == (other.name, other.depth, other.dropped)
+            and _at_once(self.begins, other.begins)
+            and self.notifications == other.notifications
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,18 @@ class MarbleDiagram:
     start: float = field(default=0.0, kw_only=True)
     end: float = field(default=0.0, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MarbleDiagram):
+            return NotImplemented
+        return (
+            (self.rows, self.notes) == (other.rows, other.notes)
+            and _at_once(self.start, other.start)
+            and _at_once(self.end, other.end)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.rows)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:

@@ -24,7 +24,7 @@ __all__ = ["draw"]
 CELL: Final = 8.4
 """Of a letter in a marble, about."""
 RADIUS: Final = 14
-LANE: Final = 48
+LANE: Final = 56
 LEVEL: Final = 31
 """From one marble to another that is under it."""
 BOX: Final = 44
@@ -52,10 +52,12 @@ body[data-jp-theme-light=false] .rxm,body.vscode-dark .rxm{--page:#0d1117;--ink:
 .rxm .line,.rxm .end{stroke:var(--line);stroke-width:2;fill:none}
 .rxm .missed{stroke-dasharray:1 6}
 .rxm .dropped{stroke-dasharray:1 3}
-.rxm .inner{stroke:var(--line);stroke-width:1.5;stroke-dasharray:4 3;fill:none}
+.rxm .inner{stroke:var(--line);stroke-width:1.5;fill:none}
+.rxm .waiting{stroke-dasharray:4 3}
 .rxm .end{stroke:var(--ink);stroke-width:2.5}
 .rxm .start{stroke:var(--line)}
-.rxm .disposed{stroke-dasharray:5 4}
+.rxm .disposed{stroke-dasharray:4}
+.rxm .clear{stroke:var(--page);stroke-width:8}
 .rxm .error{stroke:var(--bad);stroke-width:3.5}
 .rxm .arrow{fill:var(--line)}
 .rxm .marble text{fill:#fff;font-weight:600;text-anchor:middle}
@@ -64,6 +66,7 @@ body[data-jp-theme-light=false] .rxm,body.vscode-dark .rxm{--page:#0d1117;--ink:
 .rxm .count rect{fill:var(--page);stroke:var(--dim);stroke-width:2}
 .rxm .box{fill:var(--box);stroke:var(--line)}
 .rxm .operator{text-anchor:middle;font-size:15px;font-weight:600}
+.rxm .small{font-size:12px}
 .rxm .name{font-weight:600}
 .rxm .axis{fill:var(--dim);font-size:12px}
 .rxm .tick{stroke:var(--line)}
@@ -93,6 +96,7 @@ class _Drawing:
         self._scale = Scale.fit(diagram.start, diagram.end, room - tail - RADIUS)
 
     def svg(self) -> str:
+        lowest: list[str] = []
         below: list[str] = []
         above: list[str] = []
         y = EDGE
@@ -111,8 +115,7 @@ class _Drawing:
             parent = next((at for lane, at in reversed(lines) if lane.depth == row.depth - 1), None)
             lines.append((row, middle))
             if parent is not None and row.begins >= self._diagram.start:
-                x = self._x(self._scale.place(row.begins))
-                below.append(f'<path class="inner" d="M{x} {parent}V{middle}"/>')
+                lowest += self._joint(row, parent, middle)
             below += self._lines(row, gathered, middle)
             above += self._marbles(gathered, middle)
             above += self._name_of(row, middle)
@@ -120,7 +123,7 @@ class _Drawing:
         above += self._axis(y)
         y += 24
         for note in self._diagram.notes:
-            above.append(f'<text class="axis" x="{EDGE}" y="{y + 14}">{_xml(note)}</text>')
+            above.append(f'<text class="axis" x="{EDGE}" y="{y + 14}">{_xml(printable(note))}</text>')
             y += 20
         height = y + EDGE // 2
         return (
@@ -128,7 +131,7 @@ class _Drawing:
             f'width="{self._width}" height="{height}" role="img" aria-label="{_xml(in_words(self._diagram))}">\n'
             f"<style>\n{STYLE}</style>\n"
             f'<rect class="page" width="{self._width}" height="{height}" rx="6"/>\n'
-            + "\n".join([*below, *above])
+            + "\n".join([*lowest, *below, *above])
             + "\n</svg>\n"
         )
 
@@ -136,6 +139,14 @@ class _Drawing:
         return self._left + place
 
     # What is below the marbles.
+
+    def _joint(self, lane: Lane, parent: int, y: int) -> Iterator[str]:
+        """From the marble that brought an inner observable, and on to where that was subscribed to."""
+        x = self._x(self._scale.place(lane.begins))
+        yield f'<path class="inner" d="M{x} {parent}V{y}"/>'
+        first = next(iter(lane.notifications), None)
+        if first and first.kind is Kind.SUBSCRIBED and (until := self._x(self._scale.place(first.time))) > x:
+            yield f'<path class="inner waiting" d="M{x} {y}H{until}"/>'
 
     def _lines(self, lane: Lane, gathered: Sequence[Run], y: int) -> Iterator[str]:
         line, x = line_before(lane, self._diagram.start), self._left - 6
@@ -156,7 +167,7 @@ class _Drawing:
         written = others if len(others) <= MOST_FANNED else others[-1:]
         beside = 0
         marbles = [self._x(self._scale.place(one.time)) for one in run.notifications if _is_value(one)]
-        half = 22 + LEVEL * (_levels(run) - 1) // 2
+        half = (RADIUS + 12 if marbles else 20) + LEVEL * (_levels(run) - 1) // 2
         for one in written:
             x = self._x(self._scale.place(one.time)) + beside
             if one.kind is Kind.SUBSCRIBED:
@@ -170,14 +181,20 @@ class _Drawing:
                     text = shortened(label(one.value), min(LONGEST_LABEL, int((run.room - 30) / CELL)))
                     yield f'<text class="why" x="{x + 16}" y="{y + 5}">{_xml(text)}</text>'
             else:
-                disposed = " disposed" * (one.kind is Kind.DISPOSED)
+                disposed = ""
+                if one.kind is Kind.DISPOSED:
+                    disposed = " disposed"
+                    yield f'<path class="clear" d="M{x} {y - half}V{y + half}"/>'  # of what would fill its gaps
                 yield f'<path class="end{disposed}" d="M{x} {y - half}V{y + half}">{_title(one)}</path>'
             beside = 12
 
     def _box(self, text: str, y: int) -> Iterator[str]:
-        text = shortened(printable(text), int((self._width - 4 * EDGE) / 9))
+        room = self._width - 4 * EDGE
+        text = printable(text)
+        small = " small" * (cell_len(text) * 9.1 > room)
+        text = shortened(text, int(room / (7.3 if small else 9.1)))
         yield f'<rect class="box" x="{EDGE}" y="{y + GAP}" width="{self._width - 2 * EDGE}" height="{BOX}" rx="8"/>'
-        yield f'<text class="operator" x="{self._width // 2}" y="{y + GAP + BOX // 2 + 5}">{_xml(text)}</text>'
+        yield f'<text class="operator{small}" x="{self._width // 2}" y="{y + GAP + BOX // 2 + 5}">{_xml(text)}</text>'
 
     # The marbles.
 

@@ -149,7 +149,8 @@ class _Drawing:
             yield Segment.line()
         yield from self._axis()
         for note in self._diagram.notes:
-            yield Segment(shortened(self._spelled(note), self._width + self._indent, self._signs.ellipsis), _DIM)
+            text = shortened(self._spelled(printable(note)), self._width + self._indent, self._signs.ellipsis)
+            yield Segment(text, _DIM)
             yield Segment.line()
 
     # A lane.
@@ -176,7 +177,7 @@ class _Drawing:
         self._fill(row, width + 1, Line.NONE)
         if lane.depth and lane.begins >= self._diagram.start:
             at = scale.place(lane.begins)
-            if row[at][0] == " ":  # it was not subscribed to at once
+            if at <= width and row[at][0] == " ":  # it was not subscribed to at once
                 row[at] = (self._signs.inner, _LINE)
         return row
 
@@ -196,10 +197,10 @@ class _Drawing:
                 if pieces and _length(pieces) + (happened[-1].kind in _VALUES) <= run.room:
                     return pieces
             pieces = self._written_out(happened, 0)
-            if _length(pieces) < run.room:
+            if _length(pieces) + (happened[-1].kind in _VALUES) <= run.room:
                 return pieces
-        values = sum(one.kind is Kind.NEXT for one in happened)
-        last = happened[-1].kind
+        values = sum(one.kind in _VALUES for one in happened)
+        last = next((one.kind for one in reversed(happened) if one.kind is not Kind.MISSED), Kind.MISSED)
         ending = [(self._signs.ends[last], _ENDS[last])] if last in _ENDS else []
         return [(f"{self._signs.times}{values or len(happened)}", _COUNT), *ending]
 
@@ -267,7 +268,7 @@ class _Drawing:
             for above, cells in zip(reversed(rows[:number]), reversed(drawn[:number]), strict=True):
                 if not isinstance(above, Lane) or above.depth < row.depth:
                     break
-                sign, style = cells[at]
+                sign, style = cells[at] if at < len(cells) else ("", None)
                 if style is _LINE and sign in self._signs.crossed:
                     cells[at] = (self._signs.crossed[sign], _LINE)
 

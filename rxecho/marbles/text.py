@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
-from itertools import groupby, pairwise, product
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby, pairwise, product
 from string import ascii_letters
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Final
 
 from reactivex.notification import OnCompleted, OnNext
 from reactivex.observable.marbles import parse as parse_marbles
+from rich.cells import cell_len
 
 from rxecho.marbles.labels import full
 from rxecho.marbles.model import Kind, Lane, MarbleDiagram, Notification, Operator
+from rxecho.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +40,7 @@ class MarbleLine:
     Attributes:
         marbles: In RxPY's syntax: `-a-(b,c)-|`.
         subscription: Where it was subscribed to and, unless it ended by itself, disposed of, as RxJS writes it:
-            `^---!`. Marbles behind the `!` were never emitted. `""` where its beginning was not kept.
+            `^---!`. Marbles behind the `!` were never emitted. Without the `^` where its beginning was not kept.
         error: What `#` stands for.
     """
 
@@ -66,7 +68,9 @@ class MarbleText:
         rows: From top to bottom; an operator is its label.
         lookup: What the marbles stand for that do not stand for themselves.
         timespan: Seconds that a character takes.
+        start: The left edge, in characters.
         end: The right edge, in characters.
+        notes: What is not written here, in sentences.
 
     >>> from rxecho.marbles.model import MarbleDiagram
     >>> text = MarbleDiagram.parse("-a-b|", {"b": [1, 2]}).to_marbles()
@@ -77,7 +81,9 @@ class MarbleText:
     rows: tuple[MarbleLane | str, ...] = ()
     lookup: Mapping[str | float, Any] = field(default_factory=dict)
     timespan: float = 1.0
+    start: float = 0.0
     end: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[MarbleLine, ...]:
@@ -87,7 +93,8 @@ class MarbleText:
     def diagram(self) -> MarbleDiagram:
         """Read it back."""
         rows = [Operator(row) if isinstance(row, str) else self._read(row) for row in self.rows]
-        return MarbleDiagram(tuple(rows), end=self.end * self.timespan)
+        start, end = self.start * self.timespan, self.end * self.timespan
+        return MarbleDiagram(tuple(rows), start=start, end=end, notes=self.notes)
 
     def _read(self, lane: MarbleLane) -> Lane:
         happened = [
@@ -106,17 +113,18 @@ class MarbleText:
         if self.timespan != 1:
             lines.append(f"each character {self.timespan:g} s")
         lines += [f"{symbol} = {full(value)}" for symbol, value in self.lookup.items()]
+        lines += map(printable, self.notes)
         return "\n".join(lines)
 
 
 def _written(row: MarbleLane | str) -> Iterator[tuple[str | None, str]]:
     """What stands in front, and the line; `None` where it begins at the very left."""
     if isinstance(row, str):
-        yield None, f"[ {row} ]"
+        yield None, f"[ {printable(row)} ]"
         return
-    indent = "  " * row.depth
+    indent = "  " * row.depth  # all that tells an inner observable that begins at the very left
     for again, line in enumerate(row.lines):
-        name = f"{indent}& " if again else f"{indent}{row.name}: " if row.name else ""
+        name = f"{indent}& " if again else f"{indent}{printable(row.name)}: " if row.name else indent * (not row.begins)
         yield name, _later(line.marbles, row.begins)
         if line.subscription not in ("", "-" * row.begins + "^"):
             yield "", _later(line.subscription, row.begins)
@@ -136,7 +144,7 @@ def parse(
     if not timespan > 0:
         raise ValueError(f"a timespan is more than 0 seconds, not {timespan!r}")
     rows: list[Lane | Operator] = []
-    base: tuple[int, str] = (0, "")
+    base: tuple[int, str] | None = None
     longest = 0
     for number, line in enumerate(dedent(text.expandtabs()).splitlines(), 1):
         if not line.strip():
@@ -146,19 +154,26 @@ def parse(
             continue
         matched = _LINE.fullmatch(line)
         assert matched
-        marbles, column = matched["marbles"], matched.start("marbles")
+        marbles, column, name = matched["marbles"], matched.start("marbles"), matched["name"] or ""
         previous = rows[-1] if rows else None
         try:
-            frame = len(base[1][: column - base[0]].replace(" ", "")) if column > base[0] else 0
+            frame = _frame(base, column)
             if _SUBSCRIPTION.fullmatch(marbles):
                 rows[-1] = _with_subscription(previous, "-" * frame + marbles, timespan)
                 continue
             happened = tuple(notifications(marbles, lookup, error=error, timespan=timespan))
-            if not line[0].isspace():
-                base = (column, marbles)
-                lane = Lane(matched["name"] or "", happened)
-            else:
-                lane = _inner(rows, matched["name"] or "", happened, frame * timespan)
+            if matched["again"]:
+                lane = rows[-1] = _again(previous, happened)
+                longest = max(longest, _length(marbles) + round(lane.begins / timespan))
+                continue
+            inner = _inner(rows, name, happened, frame * timespan) if line[0].isspace() else None
+            if inner is None and line[0].isspace() and base is not None and column != base[0]:
+                raise ValueError(
+                    "what is indented is an inner observable, and begins under a marble of a line above it"
+                )
+            if inner is None:
+                base = (column, marbles)  # flush left, or indented by as much as the names of others take
+            lane = inner or Lane(name, happened)
         except ValueError as fault:
             raise ValueError(f"line {number} of the diagram, {line.strip()!r}: {fault}") from None
         longest = max(longest, _length(marbles) + round(lane.begins / timespan))
@@ -169,18 +184,39 @@ def parse(
 
 
 _OPERATOR = re.compile(r"\s*\[\s*(?P<label>.*?)\s*\]\s*")
-_LINE = re.compile(r"\s*(?:(?P<name>\S(?:.*?\S)??):\s+)?(?P<marbles>\S.*?)\s*")
-_SUBSCRIPTION = re.compile(r"[-( ]*\^[-!) ]*")
+_LINE = re.compile(r"\s*(?:(?P<name>\S(?:.*\S)?):\s+|(?P<again>&)\s+)?(?P<marbles>\S.*?)\s*")
+_SUBSCRIPTION = re.compile(r"[-( ]*(?:\^[-!) ]*|!)")
 _GROUP = re.compile(r"\([^()]*\)")
+
+
+def _frame(base: tuple[int, str] | None, column: int) -> int:
+    """Which character of the outermost line above stands over a column; spaces in that do not count."""
+    if base is None or column <= base[0]:
+        return 0
+    left, marbles = base
+    beyond = max(column - left - len(marbles), 0)
+    return _length(marbles[: column - left]) + beyond
 
 
 def _with_subscription(row: Lane | Operator | None, subscription: str, timespan: float) -> Lane:
     if not isinstance(row, Lane):
         raise ValueError("a subscription stands under the line that it is of")
-    return Lane(row.name, tuple(_subscribed(row.notifications[1:], subscription, timespan)), row.depth, row.begins)
+    *earlier, happened = _by_subscription(row.notifications)
+    now = _subscribed(happened[1:], subscription, timespan)
+    return replace(row, notifications=(*chain.from_iterable(earlier), *now))
 
 
-def _inner(rows: Sequence[Lane | Operator], name: str, happened: tuple[Notification, ...], begins: float) -> Lane:
+def _again(row: Lane | Operator | None, happened: Sequence[Notification]) -> Lane:
+    if not isinstance(row, Lane):
+        raise ValueError("a line behind & is one more subscription to the line above it")
+    later = (one._replace(time=one.time + row.begins) for one in happened)
+    return replace(row, notifications=(*row.notifications, *later))
+
+
+def _inner(
+    rows: Sequence[Lane | Operator], name: str, happened: tuple[Notification, ...], begins: float
+) -> Lane | None:
+    """The lane under a marble, if there is one above."""
     for row in reversed(rows):
         if not isinstance(row, Lane):
             break
@@ -190,7 +226,7 @@ def _inner(rows: Sequence[Lane | Operator], name: str, happened: tuple[Notificat
             return Lane(name, later, row.depth + 1, begins)
         if not row.depth:
             break
-    raise ValueError("what is indented is an inner observable, and begins under a marble of a line above it")
+    return None
 
 
 def notifications(
@@ -233,7 +269,8 @@ def _subscribed(happened: Sequence[Notification], subscription: str, timespan: f
         return
     plain = subscription.replace(" ", "").replace("(", "").replace(")", "")
     at_once = "(^!)" in subscription
-    yield Notification(plain.index("^") * timespan, Kind.SUBSCRIBED)
+    if "^" in plain:
+        yield Notification(plain.index("^") * timespan, Kind.SUBSCRIBED)
     if "!" not in plain:
         yield from happened
         return
@@ -282,7 +319,10 @@ def write(diagram: MarbleDiagram, timespan: float | None) -> MarbleText:
         parts = zip(_by_subscription(row.notifications), lanes[id(row)], strict=True)
         lines = tuple(_line(part, tokens, step, finer) for part, tokens in parts)
         rows.append(MarbleLane(lines, row.name, row.depth, round(row.begins * 1e6 / step) * finer, row.dropped))
-    return MarbleText(tuple(rows), symbols.lookup, step / 1e6 / finer, diagram.end * 1e6 / step * finer)
+    a_second = 1e6 / step * finer
+    return MarbleText(
+        tuple(rows), symbols.lookup, 1 / a_second, diagram.start * a_second, diagram.end * a_second, diagram.notes
+    )
 
 
 def _by_subscription(happened: Sequence[Notification]) -> list[Sequence[Notification]]:
@@ -324,12 +364,15 @@ def _line(happened: Sequence[Notification], tokens: Sequence[_Token], step: floa
         marbles += "-" * (frame * finer - len(marbles)) + token
     ends = {one.kind: round(one.time * 1e6 / step) * finer for one in happened if one.kind >= Kind.SUBSCRIBED}
     error = next((one.value for one in happened if one.kind is Kind.ERROR), None)
-    return MarbleLine(marbles, _subscription(ends.get(Kind.SUBSCRIBED), ends.get(Kind.DISPOSED)), error)
+    subscribed, disposed = ends.get(Kind.SUBSCRIBED), ends.get(Kind.DISPOSED)
+    if not tokens:  # a line that is there all the same
+        marbles = "-" * ((subscribed or 0) + 1)
+    return MarbleLine(marbles, _subscription(subscribed, disposed), error)
 
 
 def _subscription(subscribed: int | None, disposed: int | None) -> str:
     if subscribed is None:
-        return ""
+        return "" if disposed is None else "-" * disposed + "!"
     if disposed is None:
         return "-" * subscribed + "^"
     if disposed == subscribed:
@@ -358,12 +401,13 @@ class _Symbols:
         value = notification.value
         if _stands_for_itself(value):
             return str(value)
+        key: object = (type(value), value)
         try:
-            key: object = (type(value), value)
-            hash(key)
-        except TypeError:
+            known = key in self._known
+        except Exception:  # noqa: BLE001 - a list, which has no hash, or somebody else's __hash__ or __eq__
             key = id(value)
-        if key not in self._known:
+            known = key in self._known
+        if not known:
             self._known[key] = name = next(self._free)
             self.lookup[name] = value
         return self._known[key]
@@ -372,7 +416,13 @@ class _Symbols:
 def _stands_for_itself(value: object) -> bool:
     if type(value) is int or type(value) is float:
         return bool(_PLAIN.fullmatch(str(value))) and math.isfinite(value)
-    return type(value) is str and bool(_PLAIN.fullmatch(value)) and not _is_number(value)
+    return (
+        type(value) is str
+        and bool(_PLAIN.fullmatch(value))
+        and printable(value) == value
+        and cell_len(value) > 0
+        and not _is_number(value)
+    )
 
 
 _PLAIN = re.compile(r"[^-,()#|\s^!:\[\]\x00-\x20\x7f-\xa0\ud800-\udfff]{1,8}")

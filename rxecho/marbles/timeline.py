@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from functools import partial
+from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -56,24 +57,29 @@ class _Track:
         self.total += 1
 
     def lane(self, depth: int) -> Lane:
+        total = self.total  # before the records, to which another thread adds
         records = tuple(self.records)
-        return Lane(self.name, records, depth, self.begins, self.total - len(records))
+        return Lane(self.name, records, depth, self.begins, max(total - len(records), 0))
 
 
 class _Trace:
     """One `trace`, with the lanes that its subscriptions have. Under the timeline's lock.
 
     Attributes:
+        number: Before which others it was made.
+        tracks: None where all have been forgotten.
         follows: Whether its lanes begin where somebody else's value had it subscribed to.
     """
 
-    def __init__(self, first: _Track) -> None:
+    def __init__(self, number: int, first: _Track) -> None:
+        self.number = number
         self.tracks = [first]
+        self._first = first
         self.follows = False
 
     def take(self, emitter: _Track | None) -> _Track:
         """The lane for one more subscription: one that has ended, if there is one in the same place."""
-        first = self.tracks[0]
+        first = self._first
         if not first.total and first.parent is None and emitter is not None:
             self.follows = True
             first.parent, first.begins = emitter, emitter.records[-1].time
@@ -123,6 +129,7 @@ class Timeline:
         # Guards which lanes there are. What is on a lane is written by one subscription at a time, and read at once.
         self._lock = threading.Lock()
         self._traces: list[_Trace] = []
+        self._numbers = count()
         self._forgotten = 0
 
     @property
@@ -153,15 +160,14 @@ class Timeline:
         [None, 'A', 'B', None]
         """
         emitter = self._delivery.track
-        return self._tracing(_Track(name, emitter, emitter.records[-1].time if emitter else 0.0), keep)
-
-    def _tracing(
-        self, first: _Track, keep: Callable[[_T], object] | None = None
-    ) -> Callable[[Observable[_T]], Observable[_T]]:
-        trace = _Trace(first)
+        trace = _Trace(next(self._numbers), _Track(name, emitter, emitter.records[-1].time if emitter else 0.0))
         with self._lock:
             self._traces.append(trace)
+        return self._tracing(trace, keep)
 
+    def _tracing(
+        self, trace: _Trace, keep: Callable[[_T], object] | None = None
+    ) -> Callable[[Observable[_T]], Observable[_T]]:
         def traced(source: Observable[_T]) -> Observable[_T]:
             def subscribe(
                 observer: abc.ObserverBase[_T], scheduler: abc.SchedulerBase | None = None
@@ -176,6 +182,8 @@ class Timeline:
         with self._lock:
             track = trace.take(self._delivery.track)
             track.busy = True
+            if trace not in self._traces:  # an inner one, or one that had been forgotten
+                self._traces.append(trace)
             self._forget()
         track.note(self._clock(), Kind.SUBSCRIBED)
         return track
@@ -241,7 +249,8 @@ class Timeline:
             return value  # it has another side, which would be lost
         grouped = isinstance(value, GroupedObservable)
         track = _Track(label(value) if grouped else "", emitter, emitter.records[-1].time)
-        traced: Observable[Any] = self._tracing(track)(getattr(value, "untraced", value))
+        trace = _Trace(next(self._numbers), track)  # kept when it is subscribed to, if ever
+        traced: Observable[Any] = self._tracing(trace)(getattr(value, "untraced", value))
         return GroupedObservable(value.key, traced) if isinstance(value, GroupedObservable) else traced
 
     def diagram(self, last: float | None = None) -> MarbleDiagram:
@@ -255,7 +264,8 @@ class Timeline:
         ()
         """
         with self._lock:
-            tracks = [track for trace in self._traces for track in trace.tracks]
+            traces = sorted(self._traces, key=lambda trace: trace.number)
+            tracks = [track for trace in traces for track in trace.tracks]
         children: dict[_Track | None, list[_Track]] = {}
         for track in tracks:
             if track.parent is None or track.total:  # nobody has to be told of a group that nobody listens to

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import reactivex
@@ -86,23 +86,29 @@ def diagram(
 
     scheduler = VirtualTimeScheduler()
     timeline = Timeline(scheduler)
-    inputs = [_source(source, lookup, error, timespan, scheduler).pipe(timeline.trace()) for source in sources]
-    results = list(_results(operator, inputs, timeline))
+    # The lanes that they have are found again by the numbers of their blocks, which are their names until then.
+    inputs = [
+        _source(source, lookup, error, timespan, scheduler).pipe(timeline.trace(str(number)))
+        for number, source in enumerate(sources)
+    ]
+    others = len(sources)  # the block of each `cold` that no value brought
+    results = list(_results(operator, inputs, timeline, others + 1))
     _run(results[-1], scheduler, timeline, until)
     recorded = timeline.diagram()
 
-    rows: list[Lane | Operator] = []
-    top = 0
-    ends = [moments[-1].time for lane in recorded.lanes if (moments := lane.notifications)]
+    blocks: list[list[Lane | Operator]] = [[] for _ in range(others + 1 + len(results))]
+    for text, result in zip(labels, blocks[others + 1 :], strict=False):
+        result.append(Operator(text))
+    block = blocks[0]
     for lane in recorded.lanes:
-        if not lane.depth:
-            if top < len(written):
-                lane = _with_missed(lane, written[top])  # noqa: PLW2901
-            elif top - len(written) < len(labels):
-                rows.append(Operator(labels[top - len(written)]))
-            top += 1
-        rows.append(lane)
-    return MarbleDiagram(tuple(rows), end=max([longest - timespan, *ends]))
+        if lane.depth:
+            block.append(lane)
+            continue
+        number = int(lane.name or others)
+        block, unnamed = blocks[number], replace(lane, name="")
+        block.append(_with_missed(unnamed, written[number]) if number < others else unnamed)
+    ends = [moments[-1].time for lane in recorded.lanes if (moments := lane.notifications)]
+    return MarbleDiagram(tuple(chain.from_iterable(blocks)), end=max([longest - timespan, *ends]))
 
 
 def record(observable: Observable[Any], until: float) -> Timeline:
@@ -181,17 +187,20 @@ def _read(
 
 
 def _results(
-    operator: Step | Sequence[Step] | Observable[Any], inputs: Sequence[Observable[Any]], timeline: Timeline
+    operator: Step | Sequence[Step] | Observable[Any],
+    inputs: Sequence[Observable[Any]],
+    timeline: Timeline,
+    first: int,
 ) -> Iterator[Observable[Any]]:
-    """What comes out of each operator, traced."""
-    for step in operator if isinstance(operator, Sequence) else [operator]:
+    """What comes out of each operator, traced by a name that is its number."""
+    for block, step in enumerate(operator if isinstance(operator, Sequence) else [operator], first):
         observable = _apply(step, inputs)
         if not isinstance(observable, Observable):
             number = f"{len(inputs)} source{'s' * (len(inputs) != 1)}"
             raise TypeError(
                 f"called with {number}, the operator returned a {type(observable).__name__} instead of an observable"
             )
-        inputs = [observable.pipe(timeline.trace())]
+        inputs = [observable.pipe(timeline.trace(str(block)))]
         yield inputs[0]
 
 
@@ -240,7 +249,9 @@ def _run(observable: Observable[Any], scheduler: VirtualTimeScheduler, timeline:
         listen(observable)
         scheduler.advance_to(until)
     except _TooMuchError:
-        raise ValueError(f"the operator emitted more than {LIMIT:,} values; end it earlier with until=") from None
+        raise ValueError(
+            f"the operator emitted more than {LIMIT:,} values; end it earlier, with ops.take or until="
+        ) from None
     finally:
         _running.reset(token)
 
@@ -268,11 +279,22 @@ def parts(text: str, operator: object) -> list[str]:
     >>> parts("[ops.first(),\n ops.map(str)]", [1, 2])
     ['ops.first()', 'ops.map(str)']
     """
+    text = f"({text}\n)"  # as an argument, it may go on in the next line
     node = ast.parse(text, mode="eval").body
     nodes = [node]
     if isinstance(operator, Sequence) and isinstance(node, ast.List | ast.Tuple) and len(node.elts) == len(operator):
         nodes = node.elts
-    return [" ".join((ast.get_source_segment(text, each) or text).split()) for each in nodes]
+    return [_on_one_line(ast.get_source_segment(text, each) or "", each) for each in nodes]
+
+
+def _on_one_line(text: str, node: ast.expr) -> str:
+    """As it was written, but for comments and where the lines of a text or its spaces count."""
+    line = " ".join(text.split())
+    try:
+        meant = ast.dump(ast.parse(line, mode="eval").body)
+    except SyntaxError:
+        meant = ""
+    return line if meant == ast.dump(node) else ast.unparse(node)
 
 
 def _source_text(operator: Step | Sequence[Step] | Observable[Any], caller: FrameType) -> list[str]:
@@ -280,7 +302,13 @@ def _source_text(operator: Step | Sequence[Step] | Observable[Any], caller: Fram
     if (argument := _first_argument(caller)) is not None:
         return parts(argument, operator)
     steps = operator if isinstance(operator, Sequence) else [operator]
-    return [getattr(step, "__name__", "").lstrip("_") or "operator" for step in steps]
+    return [_name(step) for step in steps]
+
+
+def _name(step: Step | Observable[Any]) -> str:
+    if inspect.isfunction(step):  # what RxPY curries is called as the operator is, but inside
+        step = inspect.getclosurevars(step).nonlocals.get("fun", step)
+    return str(getattr(step, "__name__", "")).strip("_") or "operator"
 
 
 def _first_argument(caller: FrameType) -> str | None:
@@ -300,4 +328,6 @@ def _first_argument(caller: FrameType) -> str | None:
         call = ast.parse(text, mode="eval").body
     except SyntaxError:
         return None
-    return ast.get_source_segment(text, call.args[0]) if isinstance(call, ast.Call) and call.args else None
+    if not isinstance(call, ast.Call) or not call.args or isinstance(call.args[0], ast.Starred):
+        return None
+    return ast.get_source_segment(text, call.args[0])
