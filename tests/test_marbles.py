@@ -307,3 +307,13 @@ def test_expect_wants_a_lane_that_is_there() -> None:
     timeline.trace("stream")
     with pytest.raises(ValueError, match="there is no lane 'x'; there are: 'stream'"):
         expect(timeline, "-a|", lane="x")
+
+
+def test_what_has_no_repr_of_its_own_is_not_told_by_its_address() -> None:
+    assert str(diagram(ops.materialize(), "-a|")).splitlines()[-2:] == ["b = OnNext(a)", "c = OnCompleted()"]
+    assert "<object>" in rows(diagram(ops.map(lambda _: object()), "-a|"))[-2]
+
+
+def test_a_cold_observable_that_no_value_brought_is_beside_the_sources() -> None:
+    drawn = diagram(ops.sample(cold("---x---x")), "-a-b---c-|").rows
+    assert [isinstance(row, Operator) for row in drawn] == [False, False, True, False]

@@ -61,7 +61,7 @@ def label(value: object) -> str:
         text = f"{type(value).__name__}: {_said(value)}"[:LONGEST_LABEL].removesuffix(": ")
     else:
         try:
-            text = _brief.repr(value)
+            text = _brief.repr(value) if type(value).__repr__ is not object.__repr__ else _named(value)
         except Exception:  # noqa: BLE001 - an int of too many digits, a class that is called as one of Python's
             text = full(value)[:LONGEST_LABEL]
     text = printable(text)
@@ -78,10 +78,16 @@ def full(value: object) -> str:
     if isinstance(value, Observable):
         return f"an observable, {label(value)}"
     try:
-        text = repr(value)
+        text = repr(value) if type(value).__repr__ is not object.__repr__ else _named(value)
     except Exception as error:  # noqa: BLE001 - somebody else's __repr__
         text = f"<a {type(value).__name__} whose repr raised {type(error).__name__}>"
     return printable(text[:LONGEST_VALUE]) + "…" * (len(text) > LONGEST_VALUE)
+
+
+def _named(value: object) -> str:
+    """What has no `repr` of its own, without its address, which is another one each time."""
+    kind = type(value)
+    return str(value) if kind.__str__ is not object.__str__ else f"<{kind.__name__}>"
 
 
 def shortened(text: str, cells: int, ellipsis: str = "…") -> str:
