@@ -38,8 +38,11 @@ class Shell:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, terminal: bool = False) -> None:
         self._monkeypatch = monkeypatch
         self._files = ExitStack()
-        read_end, self._input = os.pipe()
-        self._output, write_end = pty.openpty() if terminal else os.pipe()
+        read_end, input_end = os.pipe()
+        output_end, write_end = pty.openpty() if terminal else os.pipe()
+        # Files, which close once: a descriptor that is closed again may be the server's next socket by then.
+        self._input = os.fdopen(input_end, "wb", buffering=0)
+        self._output = os.fdopen(output_end, "rb", buffering=0)
         self._thread = ThreadPoolExecutor(1)
         self.stdin: IO[str] | None = self._files.enter_context(os.fdopen(read_end, encoding="utf-8"))
         self.stdout: IO[str] | None = self._files.enter_context(os.fdopen(write_end, "w", encoding="utf-8"))
@@ -65,11 +68,10 @@ class Shell:
 
     def write(self, data: bytes) -> None:
         while data:
-            data = data[os.write(self._input, data) :]
+            data = data[os.write(self._input.fileno(), data) :]
 
     def end_input(self) -> None:
-        with suppress(OSError):
-            os.close(self._input)
+        self._input.close()
 
     def left_of_input(self) -> bytes:
         assert self.stdin is not None
@@ -77,14 +79,13 @@ class Shell:
 
     def read(self, size: int = 65536) -> bytes:
         assert select.select([self._output], [], [], TIMEOUT)[0], "nothing was printed"
-        return os.read(self._output, size)
+        return os.read(self._output.fileno(), size)
 
     def read_all(self) -> bytes:
         return b"".join(iter(self.read, b""))
 
     def close_output(self) -> None:
-        with suppress(OSError):
-            os.close(self._output)
+        self._output.close()
 
     def close(self) -> None:
         self.end_input()
@@ -204,14 +205,14 @@ def test_the_input_is_read_no_faster_than_the_connection_takes_it(shell: Shell) 
         reads_on.wait(TIMEOUT)
         received.extend(client)
 
-    os.set_blocking(shell._input, False)
+    os.set_blocking(shell._input.fileno(), False)
     line = b"x" * 65535 + b"\n"
     with serving(conduct) as url:
         done = shell.run(url, wait=0)
         taken = 0
         # What the sink, the kernel's buffers on both sides and the server's own take, and then nothing for a while.
         while select.select([], [shell._input], [], 0.5)[1]:
-            taken += os.write(shell._input, line)
+            taken += os.write(shell._input.fileno(), line)
             assert taken < 100 * 2**20
         reads_on.set()
         shell.end_input()
