@@ -25,7 +25,6 @@ from rxecho import status
 from rxecho.connection import ChannelState
 from rxecho.console.ending import demand_normal_closure
 from rxecho.errors import ChannelError
-from rxecho.marbles.labels import label
 from rxecho.printable import printable
 
 if TYPE_CHECKING:
@@ -173,6 +172,8 @@ class _Output:
 
     def on_error(self, error: Exception) -> None:
         if not isinstance(error, ChannelError):
+            from rxecho.marbles.labels import label  # with all of Rich behind it, which nothing else here needs
+
             failure = PipeError(f"a pipe failed: {label(error)}")
             failure.__cause__ = error
             error = failure
