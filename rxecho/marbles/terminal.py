@@ -128,6 +128,7 @@ class _Drawing:
         gutter = 1  # where the sign of a subscription is, so that what is emitted at once has its own place
         self._indent = self._margin + (self._margin > 0) + gutter
         self._width = max(options.max_width - self._indent, 1)
+        self._all = options.max_width
         behind = 1 if live else min(max(map(self._tail, diagram.lanes), default=2), self._width // 3)
         self._scale = Scale.fit(diagram.start, diagram.end, max(self._width - max(behind, 1) - 1, 1))
 
@@ -142,14 +143,14 @@ class _Drawing:
             if self._margin:
                 name = shortened(self._name(row), self._margin, self._signs.ellipsis)
                 yield Segment(name + " " * (self._margin - cell_len(name) + 1), _NAME)
-            yield from _joined(cells)
+            yield from _joined(_cut(cells, self._all - self._indent + 1))
             yield Segment.line()
         if mark is not None:
             yield Segment(" " * (self._indent + self._scale.place(mark)) + self._signs.mark, _COUNT)
             yield Segment.line()
         yield from self._axis()
         for note in self._diagram.notes:
-            text = shortened(self._spelled(printable(note)), self._width + self._indent, self._signs.ellipsis)
+            text = shortened(self._spelled(printable(note)), self._all, self._signs.ellipsis)
             yield Segment(text, _DIM)
             yield Segment.line()
 
@@ -284,7 +285,7 @@ class _Drawing:
             f"{side}{' ' * before}{text}{' ' * behind}{side}",
             f"{bottom_left}{across * inside}{bottom_right}",
         ):
-            yield Segment(indent + row)
+            yield Segment((indent + row)[: self._all + len(text) - cell_len(text)])
             yield Segment.line()
 
     def _axis(self) -> Iterator[Segment]:
@@ -317,6 +318,14 @@ def _least(values: int, others: int) -> int:
     if values <= 1 and others <= 3:
         return 2 * values + others
     return 1 + len(str(values or others)) + (others > 0) + 1
+
+
+def _cut(row: list[_Cell], cells: int) -> list[_Cell]:
+    """As much of it as there is room for in a terminal that is too narrow for a count."""
+    if len(row) <= cells:
+        return row
+    halved = row[cells][0] == ""
+    return [*row[: cells - halved], *[(" ", None)] * halved]
 
 
 def _length(pieces: Iterable[_Piece]) -> int:

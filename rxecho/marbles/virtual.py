@@ -249,11 +249,11 @@ def _run(observable: Observable[Any], scheduler: VirtualTimeScheduler, timeline:
         listen(observable)
         scheduler.advance_to(until)
     except _TooMuchError:
-        raise ValueError(
-            f"the operator emitted more than {LIMIT:,} values; end it earlier, with ops.take or until="
-        ) from None
+        pass
     finally:
         _running.reset(token)
+    if left < 0:  # also where an operator caught what was raised, as `repeat` does
+        raise ValueError(f"the operator emitted more than {LIMIT:,} values; end it earlier, with ops.take or until=")
 
 
 def _with_missed(lane: Lane, written: Sequence[Notification]) -> Lane:
@@ -323,10 +323,10 @@ def _first_argument(caller: FrameType) -> str | None:
         return None
     lines[-1] = lines[-1][:end]
     lines[0] = lines[0][start:]
-    text = b"".join(lines).decode()
     try:
+        text = b"".join(lines).decode()
         call = ast.parse(text, mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError):  # the file has changed since it was read
         return None
     if not isinstance(call, ast.Call) or not call.args or isinstance(call.args[0], ast.Starred):
         return None
