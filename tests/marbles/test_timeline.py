@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -416,7 +417,39 @@ def test_it_shows_itself_as_its_diagram_does() -> None:
     assert repr(Timeline()) == "<Timeline without a lane>"
 
 
-# Threads.
+# Threads, and what else comes in between.
+
+
+@pytest.fixture
+def eager_collector() -> Iterator[None]:
+    """Garbage that is collected as often as possible."""
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.usefixtures("eager_collector")
+def test_a_finalizer_may_record_while_a_diagram_is_made() -> None:
+    timeline = Timeline()
+    source: Subject[int] = Subject()
+
+    class Emitting:
+        def __init__(self) -> None:
+            self.cycle = self
+
+        def __del__(self) -> None:
+            source.on_next(1)
+            if goes_on:
+                Emitting()
+
+    goes_on = True
+    with source.pipe(timeline.trace("source")).subscribe():
+        Emitting()
+        for _ in range(500):
+            timeline.diagram()
+        goes_on = False
+        assert timeline.diagram().lanes[0].notifications
 
 
 @pytest.fixture
