@@ -29,7 +29,7 @@ from rxecho.connection import ChannelState
 from rxecho.console.drawable import count
 from rxecho.console.ending import demand_normal_closure, ending
 from rxecho.console.keyboard import keyboard
-from rxecho.console.lanes import brief, key_label
+from rxecho.console.lanes import beginning, brief, key_label
 from rxecho.console.panel import Latest
 from rxecho.console.screen import Screen
 from rxecho.console.textfield import TextField, press
@@ -146,7 +146,7 @@ class _Conversation:
         writer = EventLoopScheduler(exit_if_empty=True)
         return CompositeDisposable(
             lines.subscribe(self._screen.transcript.note_sent, on_completed=self._leave),
-            lines.pipe(self._timeline.trace("sink", keep=brief), ops.observe_on(writer)).subscribe(
+            lines.pipe(self._timeline.trace("sink", keep=beginning), ops.observe_on(writer)).subscribe(
                 self._channel.sink
             ),  # its end closes with 1000
             fields.subscribe(self._show_field),
@@ -159,7 +159,7 @@ class _Conversation:
     def _listen(self) -> abc.DisposableBase:
         """Stream → pipes → `StreamBuilder`, and → transcript."""
         lanes, transcript = self._timeline, self._screen.transcript
-        steps: list[Any] = [lanes.trace("stream", keep=brief)]
+        steps: list[Any] = [lanes.trace("stream", keep=beginning)]
         for pipe in self._pipes:
             steps += [pipe.operator, lanes.trace(pipe.text, keep=brief)]
         if self._pipes:
@@ -171,9 +171,7 @@ class _Conversation:
             latest,
             messages.subscribe(transcript.note_received, self._on_drained, self._on_drained),
             messages.connect(),
-            # Not the piped one, which may end before the channel does, and later.
-            self._channel.stream.subscribe(on_error=self._on_error, on_completed=self._on_completed),
-            self._channel.states.subscribe(self._show_state),
+            self._channel.states.subscribe(self._show_state, on_completed=self._hear_the_end),
         )
 
     async def _until_over(self, pings: bool) -> str:
@@ -206,6 +204,10 @@ class _Conversation:
     def _toggle_lanes(self) -> None:
         self._screen.shows_lanes = not self._screen.shows_lanes
         self._screen.changed()
+
+    def _hear_the_end(self) -> None:
+        """Not from the piped stream, which may end before the channel does, or later."""
+        self._channel.stream.subscribe(on_error=self._on_error, on_completed=self._on_completed)
 
     def _show_state(self, state: ChannelState) -> None:
         self._screen.panel.state = state

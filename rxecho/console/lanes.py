@@ -5,6 +5,7 @@ Everything on a message's way passes one of them, and is seen at the right edge 
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from prompt_toolkit.keys import Keys
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from rxecho.marbles import Timeline
 
-__all__ = ["Lanes", "brief", "key_label"]
+__all__ = ["Lanes", "beginning", "brief", "key_label"]
 
 SHOWN: Final = 6.0
 """Seconds that the lanes show, about: as many as there are whole cells for."""
@@ -37,16 +38,15 @@ class Lanes:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from draw(self._timeline.diagram(last=SHOWN), options, palette=self._palette, live=True)
 
-    @property
-    def height(self) -> int:
-        """Rows that it takes."""
-        return len(self._timeline.diagram(last=SHOWN).lanes) + 1
+
+beginning = itemgetter(slice(LONGEST))
+"""What a lane keeps of a message: enough for its label, however long it is."""
 
 
 def brief(value: object) -> object:
-    """What a lane keeps of a value: enough for its label, however large it is."""
+    """The same of anything."""
     if isinstance(value, str | bytes):
-        return value if len(value) <= LONGEST else value[:LONGEST]
+        return beginning(value)
     return value if isinstance(value, Observable) else label(value)
 
 

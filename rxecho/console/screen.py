@@ -81,11 +81,12 @@ class Screen:
         if not self.shows_lanes:
             yield self.panel
             return
+        lanes = Segments(list(console.render(self._lanes, options)))
         width, height = options.size
         lower = options.copy()
-        lower.size = ConsoleDimensions(width, height - self._lanes.height)
+        lower.size = ConsoleDimensions(width, height - sum(segment.text == "\n" for segment in lanes.segments))
         yield from console.render(self.panel, lower)
-        yield self._lanes
+        yield lanes
 
     def draw(self) -> None:
         """Print what the transcript has noted and draw the panel anew, in one write."""
