@@ -65,8 +65,8 @@ def label(value: object) -> str:
         except Exception:  # noqa: BLE001 - an int of too many digits, a class that is called as one of Python's
             text = full(value)[:LONGEST_LABEL]
     text = printable(text)
-    if text and not cell_len(text):  # nothing that anybody sees, such as a zero-width space
-        return text.encode("ascii", "backslashreplace").decode()
+    if text and not cell_len(text[0]):  # nobody would see it, or it would be seen on what is in front of the marble
+        text = text[0].encode("ascii", "backslashreplace").decode() + text[1:]
     return text or "''"
 
 

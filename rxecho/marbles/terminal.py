@@ -200,10 +200,13 @@ class _Drawing:
             pieces = self._written_out(happened, 0)
             if _length(pieces) + (happened[-1].kind in _VALUES) <= run.room:
                 return pieces
-        values = sum(one.kind in _VALUES for one in happened)
+        emitted = [one for one in happened if one.kind in _VALUES]
+        count = (f"{self._signs.times}{len(emitted) or len(happened)}", _COUNT)
+        told = self._marble(emitted[0], 1) if len(emitted) == 1 else count
         last = next((one.kind for one in reversed(happened) if one.kind is not Kind.MISSED), Kind.MISSED)
         ending = [(self._signs.ends[last], _ENDS[last])] if last in _ENDS else []
-        return [(f"{self._signs.times}{values or len(happened)}", _COUNT), *ending]
+        # Very narrow terminals have no room for both.
+        return [told, *ending] if _length([told, *ending]) <= run.room else [told]
 
     def _written_out(self, happened: Sequence[Notification], longest: int) -> list[_Piece]:
         """One after the other, no label longer than so many cells; with 0, values next to each other are counted.

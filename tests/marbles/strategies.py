@@ -15,7 +15,7 @@ AWKWARD = [
     "😀", "日本", "e\u0301", "👩\u200d👩\u200d👧", "]]>", "</svg>", "[bold]x[/bold]", "a" * 200,
 ]  # fmt: skip
 
-texts = st.sampled_from(AWKWARD) | st.text(max_size=12)
+texts = st.sampled_from([*AWKWARD, "\U00010eab0", "\u0301x", "\u200b\u200b"]) | st.text(max_size=12)
 values: st.SearchStrategy[Any] = st.one_of(
     texts,
     st.integers(),
