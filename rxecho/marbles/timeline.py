@@ -9,12 +9,12 @@ import threading
 from collections import deque
 from functools import partial
 from itertools import count
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reactivex import ConnectableObservable, GroupedObservable, Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rxecho.clock import clock_of
 from rxecho.marbles.labels import label
 from rxecho.marbles.model import Kind, Lane, MarbleDiagram, Notification
 
@@ -131,7 +131,7 @@ class Timeline:
     """
 
     def __init__(self, scheduler: abc.SchedulerBase | None = None) -> None:
-        self._clock = _clock_of(scheduler)
+        self._clock = clock_of(scheduler)
         self._delivery = _Delivery()
         # Guards which lanes there are. What is on a lane is written by one subscription at a time, and read at once.
         self._lock = threading.Lock()
@@ -318,19 +318,3 @@ class Timeline:
 
     def _repr_svg_(self) -> str:
         return self.to_svg()
-
-
-def _clock_of(scheduler: abc.SchedulerBase | None) -> Callable[[], float]:
-    """Seconds from now on, which never go back."""
-    if scheduler is None:
-        begin = perf_counter()
-        return lambda: perf_counter() - begin
-    start = scheduler.now
-    latest = 0.0
-
-    def elapsed() -> float:
-        nonlocal latest
-        latest = max(latest, (scheduler.now - start).total_seconds())
-        return latest
-
-    return elapsed
