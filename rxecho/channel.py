@@ -233,6 +233,18 @@ class WebSocketChannel:
         return self._connection.close_reason
 
     @property
+    def closed_by_us(self) -> bool:
+        """Whether it was this side that began to close the channel: the stream then completes in any case.
+
+        >>> from rxecho import EchoServer, WebSocketChannel
+        >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ...     pass
+        >>> channel.closed_by_us
+        True
+        """
+        return self._connection.is_closed_by_us
+
+    @property
     def arriving_amount(self) -> int:
         """Bytes that are here of a message which has not arrived whole; `sink.buffered_amount` is its counterpart."""
         return self._connection.arriving_amount
@@ -254,6 +266,22 @@ class WebSocketChannel:
         True
         """
         return self._connection.ping(payload)
+
+    def pong(self, payload: bytes = b"") -> None:
+        """Send a pong that no ping has asked for, with up to 125 bytes of payload: RFC 6455, section 5.5.3.
+
+        A heartbeat in one direction, which the peer need not answer. Pings are answered without it.
+
+        Raises:
+            TypeError: The payload is not bytes.
+            ValueError: It is larger.
+            ChannelClosed: Either side has closed the channel.
+
+        >>> from rxecho import EchoServer, WebSocketChannel
+        >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ...     channel.pong(b"still here")
+        """
+        self._connection.pong(payload)
 
     def __enter__(self) -> Self:
         return self

@@ -41,7 +41,7 @@ from rxecho.isolation import report
 from rxecho.readiness import Readiness, Waker
 from rxecho.status import CloseCode
 
-__all__ = ["ChannelState", "Connection", "Listener"]
+__all__ = ["ChannelState", "Connection", "Listener", "Tap"]
 
 HIGH_WATER: Final = 4 * 2**20
 """Bytes waiting to be sent beyond which `send` blocks."""
@@ -108,6 +108,7 @@ class ChannelState(int, Enum):  # not an IntEnum, which would print as a mere nu
 
 # Since Python 3.11 takes as long to find a member of an enum as to call a function.
 _OPEN: Final = ChannelState.OPEN
+_BINARY: Final = Opcode.BINARY
 
 _CAN_SCATTER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
 
@@ -127,6 +128,10 @@ class Listener:
     """The thread comes by: between two reads, and after `Connection.resume`."""
     on_end: Callable[[ChannelError | None], None]
     """All is over: in order, or with an error."""
+
+
+Tap = Callable[[bool, Opcode, Message], None]
+"""What is told of each message, ping and pong: whether it was sent, what it is, and its payload."""
 
 
 class _Ended(Exception):
@@ -217,7 +222,8 @@ class Connection:
         # Another thread has sent something, and nothing was received since.
         self._is_stretch = False
         self._transitions: deque[ChannelState] = deque()
-        self._is_closed_by_us = False
+        self.is_closed_by_us = False
+        """Whether it was we who began to close it."""
         self._is_given_up = False
         self._peer_close: tuple[int, str] | None = None
         self._failure: ChannelError | None = None
@@ -239,6 +245,9 @@ class Connection:
         self._next_ping_at = inf
         self._is_awaiting_pong = False
 
+        # Replaced instead of changed, so that it can be walked through without the lock.
+        self._taps: tuple[Tap, ...] = ()
+
         # Set by the connection's own thread, and cleared by any other, which is the last to write it: the stream
         # pauses only while nobody has subscribed.
         self._is_paused = False
@@ -248,6 +257,7 @@ class Connection:
     def start(self, listener: Listener) -> None:
         """Begin to connect, in the background, and tell `listener` what happens."""
         self._listener = listener
+        self._on_message = listener.on_message
         try:
             self.thread.start()
         except RuntimeError:  # the system has no thread left
@@ -280,6 +290,8 @@ class Connection:
                 self._wait_for_room()
             if self.state > _OPEN or self._is_broken:
                 raise self.closed_error("is closed")
+            if self._taps:
+                self._tell(True, opcode, payload if opcode is _BINARY else payload.decode())
             size = len(payload)
             if self._deflater is not None and size >= DEFLATE_FROM:
                 self._queue_deflated(opcode, payload)
@@ -304,16 +316,27 @@ class Connection:
             ValueError: It has more than 125 of them.
             ChannelClosed: The connection is closing or closed.
         """
-        if not isinstance(payload, bytes | bytearray | memoryview):
-            raise TypeError(f"the payload of a ping is bytes, not {type(payload).__name__}")
-        payload = bytes(payload)
-        if len(payload) > MAX_CONTROL_PAYLOAD:
-            raise ValueError(f"a ping may have {MAX_CONTROL_PAYLOAD} bytes, this one has {len(payload)}")
+        payload = _control_payload("ping", payload)
         answered: ChannelFuture[float] = ChannelFuture(self.thread)
         with self._lock:
             self._demand_sendable()
             self._send_ping(payload, answered)
         return answered
+
+    def pong(self, payload: bytes) -> None:
+        """Send a pong that no ping has asked for: RFC 6455, section 5.5.3.
+
+        Raises:
+            TypeError: The payload is not bytes.
+            ValueError: It has more than 125 of them.
+            ChannelClosed: The connection is closing or closed.
+        """
+        payload = _control_payload("pong", payload)
+        with self._lock:
+            self._demand_sendable()
+            self._tell(True, Opcode.PONG, payload)
+            self._outgoing.append((encode(Opcode.PONG, payload), 0))
+            self._flush()
 
     def close(self, code: int | None, reason: str) -> ChannelFuture[None]:
         """Begin the closing handshake, behind everything that was sent; `done` tells when it is over.
@@ -325,7 +348,7 @@ class Connection:
         with self._lock:
             was_connecting = self.state is ChannelState.CONNECTING
             if self.state <= ChannelState.OPEN:
-                self._is_closed_by_us = True
+                self.is_closed_by_us = True
                 # A ping alone is nothing that anybody waits to have delivered.
                 self._is_given_up = was_connecting and len(self._outgoing) == len(self._pings)
                 self._begin_closing(frame)
@@ -337,6 +360,33 @@ class Connection:
     def closed_error(self, how: str) -> ChannelClosed:
         """The error for what can no longer be had of this connection."""
         return ChannelClosed(f"the channel to {self.url} {how}; connect a new one to go on")
+
+    def tap(self, tap: Tap) -> Callable[[], None]:
+        """Tell of each message, ping and pong from now on, in the order in which they cross the wire.
+
+        Of what is received before it is handed over, on the connection's own thread; of what is sent before it
+        leaves, with a lock held: `tap` must be quick, and may neither send nor raise.
+
+        Returns:
+            What ends it.
+        """
+
+        def end() -> None:
+            with self._lock:
+                self._taps = tuple(other for other in self._taps if other is not tap)
+
+        with self._lock:
+            self._taps += (tap,)
+            self._on_message = self._tell_and_hand_over
+        return end
+
+    def _tell(self, sent: bool, opcode: Opcode, payload: Message) -> None:
+        for tap in self._taps:
+            tap(sent, opcode, payload)
+
+    def _tell_and_hand_over(self, message: Message) -> None:
+        self._tell(False, Opcode.TEXT if isinstance(message, str) else _BINARY, message)
+        self._listener.on_message(message)
 
     def pause(self) -> None:
         """Stop reading, as soon as the message that is being handed over has been."""
@@ -408,6 +458,7 @@ class Connection:
             raise self.closed_error("is closed")
 
     def _send_ping(self, payload: bytes, answered: ChannelFuture[float] | None) -> None:
+        self._tell(True, Opcode.PING, payload)
         self._pings.append(_Ping(payload, monotonic(), answered))
         self._outgoing.append((encode(Opcode.PING, payload), 0))
         self._flush()
@@ -712,7 +763,7 @@ class Connection:
 
     def _hand_over(self, arrived: Iterator[Message | ControlFrame]) -> bool:
         """Hand over what has arrived; true when that was all, false when the rest has to wait."""
-        on_message = self._listener.on_message
+        on_message = self._on_message
         self._is_handing_over = True
         # What a blocked socket kept held back was not the flusher's to write.
         self._is_holding = False
@@ -737,6 +788,8 @@ class Connection:
         return True
 
     def _on_control(self, frame: ControlFrame) -> None:
+        if frame.opcode is not Opcode.CLOSE:
+            self._tell(False, frame.opcode, frame.payload)
         if frame.opcode is Opcode.PING:
             self._on_ping(frame.payload)
         elif frame.opcode is Opcode.PONG:
@@ -751,6 +804,7 @@ class Connection:
             # Every ping gets its pong, but while the socket is blocked only the latest does: RFC 6455, 5.5.3.
             if self._is_blocked and self._outgoing[-1] is self._last_pong:
                 self._outgoing.pop()
+            self._tell(True, Opcode.PONG, payload)
             self._last_pong = encode(Opcode.PONG, payload), 0
             self._outgoing.append(self._last_pong)
             self._gathered += len(self._last_pong[0])
@@ -819,7 +873,7 @@ class Connection:
 
     def _outcome(self, what: str, cause: BaseException | None) -> ChannelError | None:
         """What went wrong, if anything did, now that it has ended in that way."""
-        if self._peer_close or self._is_closed_by_us:
+        if self._peer_close or self.is_closed_by_us:
             return None
         if self._failure:
             return self._failure
@@ -831,7 +885,7 @@ class Connection:
         return lost
 
     def _finish(self, error: ChannelError | None) -> None:
-        if self._is_closed_by_us:
+        if self.is_closed_by_us:
             error = None
         with self._lock:
             if self._sock is not None:
@@ -851,6 +905,15 @@ class Connection:
         if self._is_watched:
             flusher.leave(self._flush_what_is_held)
         self.done.succeed(None)
+
+
+def _control_payload(kind: str, payload: bytes) -> bytes:
+    if not isinstance(payload, bytes | bytearray | memoryview):
+        raise TypeError(f"the payload of a {kind} is bytes, not {type(payload).__name__}")
+    payload = bytes(payload)
+    if len(payload) > MAX_CONTROL_PAYLOAD:
+        raise ValueError(f"a {kind} may have {MAX_CONTROL_PAYLOAD} bytes, this one has {len(payload)}")
+    return payload
 
 
 # At its end the interpreter stops the threads where they are. What was added leaves before.

@@ -9,8 +9,8 @@ import threading
 from concurrent.futures import Future
 from typing import Final
 
-from reactivex import Observable, Observer
-from reactivex.disposable import SingleAssignmentDisposable
+from reactivex import Observable, Observer, abc
+from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from rxecho.connection import Connection
 from rxecho.errors import ChannelClosed
@@ -180,6 +180,21 @@ class WebSocketSink(Observer[Message]):
     def dropped(self) -> int:
         """Messages that came to `on_next` after the channel was closed."""
         return self._dropped
+
+    @property
+    def _sent(self) -> Observable[Message]:
+        """What is sent, before it leaves. Its observers must be quick, and may neither send nor raise."""
+
+        def subscribe(
+            observer: abc.ObserverBase[Message], _scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            def tell(sent: bool, opcode: Opcode, message: Message) -> None:
+                if sent and (opcode is _TEXT or opcode is _BINARY):
+                    observer.on_next(message)
+
+            return Disposable(self._connection.tap(tell))
+
+        return Observable(subscribe)
 
     def _end(self) -> None:
         """The channel is closed: no observable feeds it any more."""

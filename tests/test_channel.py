@@ -458,3 +458,32 @@ def test_a_peer_that_is_gone_while_reading_is_paused_is_noticed_after_the_first_
 def test_the_repr_says_where_and_how_far() -> None:
     with connected() as (channel, _):
         assert repr(channel) == f"<WebSocketChannel {channel._connection.url} OPEN>"
+
+
+# Who closed it.
+
+
+def test_a_channel_that_we_close_was_closed_by_us() -> None:
+    with connected() as (channel, peer):
+        assert not channel.closed_by_us
+        done = channel.sink.close(1000)
+        assert channel.closed_by_us
+        peer.send(*peer.receive())
+        peer.leave()
+        done.result(TIMEOUT)
+        assert channel.closed_by_us
+
+
+def test_a_channel_that_the_peer_closes_is_not_closed_by_us_although_we_close_it_then() -> None:
+    with connected() as (channel, peer):
+        peer.send(CLOSE, NORMAL)
+        listen(channel).wait_for_end()
+        channel.sink.close(1000).result(TIMEOUT)
+        assert not channel.closed_by_us
+
+
+def test_a_channel_that_is_lost_is_not_closed_by_us() -> None:
+    with connected() as (channel, peer):
+        peer.leave()
+        assert isinstance(listen(channel).wait_for_end(), ConnectionLost)
+        assert not channel.closed_by_us

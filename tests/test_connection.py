@@ -48,6 +48,72 @@ def until(condition: Callable[[], bool]) -> None:
         assert monotonic() < deadline
 
 
+# Being told of what passes.
+
+
+def test_a_tap_is_told_of_messages_pings_and_pongs_as_they_cross_the_wire() -> None:
+    told: list[tuple[bool, int, Message]] = []
+    with connected(ping_interval=None) as (channel, peer):
+        channel._connection.tap(lambda *what: told.append(what))
+        recorder = listen(channel)
+        channel.sink.add("é")
+        channel.sink.add(b"\0")
+        pong = channel.ping(b"a")
+        channel.pong(b"b")
+        peer.send(PONG, b"a")
+        pong.result(TIMEOUT)
+        peer.send(TEXT, "ü".encode())
+        peer.send(BINARY, b"\1")
+        peer.send(PING, b"c")
+        assert [peer.receive()[0] for _ in range(5)] == [TEXT, BINARY, PING, PONG, PONG]
+        assert recorder.wait_for(2) == ["ü", b"\1"]
+    assert told == [
+        (True, TEXT, "é"),
+        (True, BINARY, b"\0"),
+        (True, PING, b"a"),
+        (True, PONG, b"b"),
+        (False, PONG, b"a"),
+        (False, TEXT, "ü"),
+        (False, BINARY, b"\1"),
+        (False, PING, b"c"),
+        (True, PONG, b"c"),
+    ]
+
+
+def test_a_tap_is_told_of_a_message_before_its_subscribers_are_and_of_what_is_sent_before_its_answer() -> None:
+    told: list[object] = []
+    with connected(ping_interval=None) as (channel, peer):
+        channel._connection.tap(lambda *what: told.append(what))
+        channel.stream.subscribe(told.append)
+        recorder = listen(channel)
+        channel.sink.add("question")
+        peer.send(*peer.receive())
+        recorder.wait_for(1)
+    assert told == [(True, TEXT, "question"), (False, TEXT, "question"), "question"]
+
+
+def test_a_tap_takes_nothing_from_whoever_subscribes_first() -> None:
+    told: list[object] = []
+    with connected(ping_interval=None) as (channel, peer):
+        channel._connection.tap(lambda *what: told.append(what))
+        peer.send(TEXT, b"early")
+        until(lambda: len(told) == 1)
+        assert listen(channel).wait_for(1) == ["early"]
+
+
+def test_a_tap_that_was_ended_is_told_nothing_more_and_the_others_are() -> None:
+    first: list[object] = []
+    second: list[object] = []
+    with connected(ping_interval=None) as (channel, peer):
+        end = channel._connection.tap(lambda *what: first.append(what))
+        channel._connection.tap(lambda *what: second.append(what))
+        channel.sink.add("one")
+        end()
+        channel.sink.add("two")
+        assert [peer.receive(), peer.receive()] == [(TEXT, b"one"), (TEXT, b"two")]
+    assert (len(first), len(second)) == (1, 2)
+
+
 # The closing handshake, begun by the peer.
 
 
@@ -644,6 +710,30 @@ def test_a_ping_keeps_the_payload_it_was_given_whatever_becomes_of_the_buffer() 
         assert peer.receive() == (PING, b"one")
         peer.send(PONG, b"one")
         assert pong.result(TIMEOUT) > 0
+
+
+def test_a_pong_that_nobody_asked_for_is_sent_with_its_payload() -> None:
+    with connected(ping_interval=None) as (channel, peer):
+        channel.pong()
+        channel.pong(b"here")
+        assert [peer.receive(), peer.receive()] == [(PONG, b""), (PONG, b"here")]
+
+
+def test_a_pong_is_of_up_to_125_bytes() -> None:
+    with connected(ping_interval=None) as (channel, peer):
+        with pytest.raises(TypeError, match="the payload of a pong is bytes, not str"):
+            channel.pong("text")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="a pong may have 125 bytes, this one has 126"):
+            channel.pong(bytes(126))
+        channel.pong(bytes(125))
+        assert peer.receive() == (PONG, bytes(125))
+
+
+def test_a_pong_is_refused_once_the_channel_is_closing() -> None:
+    with connected() as (channel, _):
+        channel.sink.close()
+        with pytest.raises(ChannelClosed, match="is closed"):
+            channel.pong()
 
 
 def test_a_ping_of_more_than_125_bytes_is_a_value_error() -> None:
