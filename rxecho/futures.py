@@ -22,9 +22,12 @@ class ChannelFuture(Future[_T]):
     """A future that the channel's thread fulfils, and that therefore cannot be waited for on it.
 
     It cannot be cancelled: `cancel()` returns false and changes nothing, for whoever else holds it.
+
+    Args:
+        thread: The channel's; `None` where it is no particular one.
     """
 
-    def __init__(self, thread: Thread) -> None:
+    def __init__(self, thread: Thread | None) -> None:
         super().__init__()
         self._thread = thread
         self.set_running_or_notify_cancel()

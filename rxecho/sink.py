@@ -5,19 +5,16 @@ On a message's way this lies between whoever speaks, often a `Subject` of user i
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import Future
 from typing import Final
 
-from reactivex import Observable, Observer, abc
-from reactivex.disposable import Disposable, SingleAssignmentDisposable
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
 
 from rxecho.connection import Connection
 from rxecho.errors import ChannelClosed
 from rxecho.frames import Message, Opcode
-from rxecho.futures import ChannelFuture
-from rxecho.isolation import report
-from rxecho.status import CloseCode
+from rxecho.streamsink import StreamSink
 
 __all__ = ["WebSocketSink"]
 
@@ -26,7 +23,7 @@ _TEXT: Final = Opcode.TEXT
 _BINARY: Final = Opcode.BINARY
 
 
-class WebSocketSink(Observer[Message]):
+class WebSocketSink(StreamSink):
     """Where messages to the peer go in: Dart's `WebSocketSink`, and an RxPY `Observer`.
 
     It is `channel.sink`, safe to use from any thread; messages leave whole and in the order of the calls. As an
@@ -45,13 +42,8 @@ class WebSocketSink(Observer[Message]):
     """
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__()
+        super().__init__(connection.thread)
         self._connection = connection
-        self._lock = threading.RLock()  # re-entrant, since a signal handler may send, too
-        # All under the lock.
-        self._dropped = 0
-        self._feeds: set[_Feed] = set()
-        self._has_ended = False
 
     def add(self, message: str | bytes | bytearray | memoryview) -> None:
         """Send a message: `str` as text, anything else as binary. Dart's `sink.add`.
@@ -87,56 +79,6 @@ class WebSocketSink(Observer[Message]):
             self._connection.send(_BINARY, bytes(message))
         else:
             raise TypeError(f"a message is str, bytes, bytearray or memoryview, not {type(message).__name__}")
-
-    def add_stream(self, observable: Observable[Message]) -> Future[None]:
-        """Send everything that an observable emits. Dart's `sink.addStream`.
-
-        The channel stays open afterwards.
-
-        Returns:
-            Done when `observable` has completed and all of it was accepted. Fails with its error, with that of
-            `add` for a message that cannot be sent, or with `ChannelClosed` when the channel closes first. The
-            subscription is disposed of in each case.
-
-        Raises:
-            TypeError: It is no observable.
-
-        >>> import reactivex
-        >>> from reactivex import operators as ops
-        >>> from rxecho import EchoServer, WebSocketChannel
-        >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
-        ...     channel.sink.add_stream(reactivex.of("one", "two")).result(timeout=10)
-        ...     channel.stream.pipe(ops.take(2), ops.to_list()).run()
-        ['one', 'two']
-        """
-        if not callable(getattr(observable, "subscribe", None)):
-            raise TypeError(f"not an Observable: {observable!r}; reactivex.from_iterable makes one of a list")
-        feed = _Feed(self, ChannelFuture(self._connection.thread))
-        with self._lock:
-            self._feeds.add(feed)
-            has_ended = self._has_ended
-        if has_ended:
-            self._end()
-        else:
-            feed.subscribe_to(observable)
-        return feed.sent
-
-    def on_next(self, value: Message) -> None:
-        """Send a message, as `add` does; but by Rx's grammar it is ignored after the end, and counted in `dropped`."""
-        try:
-            if not self.is_stopped:
-                self.add(value)
-                return
-        except ChannelClosed:
-            pass
-        with self._lock:
-            self._dropped += 1
-
-    def _on_completed_core(self) -> None:
-        self.close(CloseCode.NORMAL_CLOSURE)
-
-    def _on_error_core(self, error: Exception) -> None:  # noqa: ARG002 - it is none of the peer's business
-        self.close(CloseCode.INTERNAL_ERROR)
 
     def close(self, code: int | None = None, reason: str = "") -> Future[None]:
         """Close the channel: RFC 6455, section 7. What was added before leaves first. Dart's `sink.close`.
@@ -177,11 +119,6 @@ class WebSocketSink(Observer[Message]):
         return self._connection.buffered_amount
 
     @property
-    def dropped(self) -> int:
-        """Messages that came to `on_next` after the channel was closed."""
-        return self._dropped
-
-    @property
     def _sent(self) -> Observable[Message]:
         """What is sent, before it leaves. Its observers must be quick, and may neither send nor raise."""
 
@@ -196,61 +133,5 @@ class WebSocketSink(Observer[Message]):
 
         return Observable(subscribe)
 
-    def _end(self) -> None:
-        """The channel is closed: no observable feeds it any more."""
-        with self._lock:
-            self._has_ended = True
-            feeds = list(self._feeds)
-        for feed in feeds:
-            feed.end(self._connection.closed_error("closed before the stream had ended"))
-
-    def _forget(self, feed: _Feed) -> None:
-        with self._lock:
-            self._feeds.discard(feed)
-
-
-class _Stop(BaseException):
-    """Raised through a source that has to stop. No `Exception`, lest an operator such as `retry` resumes it."""
-
-
-class _Feed:
-    """One observable on its way into the sink."""
-
-    def __init__(self, sink: WebSocketSink, sent: ChannelFuture[None]) -> None:
-        self.sent = sent
-        self._sink = sink
-        self._subscription = SingleAssignmentDisposable()
-        # The thread that is inside `subscribe_to`.
-        self._subscriber: int | None = None
-
-    def subscribe_to(self, observable: Observable[Message]) -> None:
-        self._subscriber = threading.get_ident()
-        try:
-            self._subscription.disposable = observable.subscribe(self._on_next, self.end, self.end)
-        except _Stop:
-            pass
-        except Exception as error:  # noqa: BLE001 - the future carries it
-            self.end(error)
-        finally:
-            self._subscriber = None
-
-    def _on_next(self, message: Message) -> None:
-        try:
-            self._sink.add(message)
-        except Exception as error:
-            self.end(error)
-            # A source that emits everything inside `subscribe` cannot be disposed of yet. This stops it, even
-            # when it is endless.
-            if self._subscriber == threading.get_ident():
-                raise _Stop from error
-
-    def end(self, error: Exception | None = None) -> None:
-        self._sink._forget(self)
-        try:
-            self._subscription.dispose()
-        except Exception as fault:  # noqa: BLE001 - the source's own: the other feeds have to end all the same
-            report(fault)
-        if error is None:
-            self.sent.succeed(None)
-        else:
-            self.sent.fail(error)
+    def _closed_error(self, how: str) -> ChannelClosed:
+        return self._connection.closed_error(how)
