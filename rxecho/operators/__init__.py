@@ -12,6 +12,42 @@ AsyncSnapshot(ConnectionState.DONE, data='b')
 
 from __future__ import annotations
 
+from rxecho.operators._binary import binary
+from rxecho.operators._bounded import bounded
+from rxecho.operators._conflate import conflate
+from rxecho.operators._from_json import from_json
+from rxecho.operators._handover import Handover
+from rxecho.operators._heartbeat import Quiet, heartbeat
+from rxecho.operators._json_error import JsonError
+from rxecho.operators._latency import latency
+from rxecho.operators._messages import messages
+from rxecho.operators._overflow import BufferOverflow
+from rxecho.operators._rate import Rate, rate
+from rxecho.operators._reconnect import ReconnectPhase, ReconnectState, reconnect
+from rxecho.operators._reconnecting_sink import ReconnectingSink
 from rxecho.operators._snapshots import snapshots
+from rxecho.operators._text import text
+from rxecho.operators._to_json import to_json
 
-__all__ = ["snapshots"]
+__all__ = [
+    "BufferOverflow",
+    "Handover",
+    "JsonError",
+    "Quiet",
+    "Rate",
+    "ReconnectPhase",
+    "ReconnectState",
+    "ReconnectingSink",
+    "binary",
+    "bounded",
+    "conflate",
+    "from_json",
+    "heartbeat",
+    "latency",
+    "messages",
+    "rate",
+    "reconnect",
+    "snapshots",
+    "text",
+    "to_json",
+]
