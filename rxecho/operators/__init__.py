@@ -21,10 +21,12 @@ from rxecho.operators._heartbeat import Quiet, heartbeat
 from rxecho.operators._json_error import JsonError
 from rxecho.operators._latency import latency
 from rxecho.operators._messages import messages
+from rxecho.operators._multiplex import multiplex
 from rxecho.operators._overflow import BufferOverflow
 from rxecho.operators._rate import Rate, rate
 from rxecho.operators._reconnect import ReconnectPhase, ReconnectState, reconnect
 from rxecho.operators._reconnecting_sink import ReconnectingSink
+from rxecho.operators._request import ReplyTimeout, UnknownReply, request
 from rxecho.operators._snapshots import snapshots
 from rxecho.operators._text import text
 from rxecho.operators._to_json import to_json
@@ -38,6 +40,8 @@ __all__ = [
     "ReconnectPhase",
     "ReconnectState",
     "ReconnectingSink",
+    "ReplyTimeout",
+    "UnknownReply",
     "binary",
     "bounded",
     "conflate",
@@ -45,8 +49,10 @@ __all__ = [
     "heartbeat",
     "latency",
     "messages",
+    "multiplex",
     "rate",
     "reconnect",
+    "request",
     "snapshots",
     "text",
     "to_json",

@@ -69,7 +69,7 @@ def flatten(
     def subscribe(observer: abc.ObserverBase[_T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         lock = threading.RLock()  # one notification at a time: each channel has a thread of its own
         outer = SingleAssignmentDisposable()
-        subscriptions = CompositeDisposable(outer)
+        inners = CompositeDisposable()
         # All under the lock.
         latest: SingleAssignmentDisposable | None = None
         failure: ChannelError | None = None
@@ -82,7 +82,7 @@ def flatten(
             def on_end(error: Exception | None = None) -> None:
                 nonlocal failure
                 with lock:
-                    subscriptions.remove(inner)
+                    inners.remove(inner)
                     if isinstance(error, ChannelError):
                         if inner is latest:
                             failure = error
@@ -92,7 +92,7 @@ def flatten(
 
             with lock:
                 latest, failure = inner, None
-                subscriptions.add(inner)
+                inners.add(inner)
             try:
                 stream = project(channel)
             except Exception as error:  # noqa: BLE001 - the subscriber's to know
@@ -115,13 +115,14 @@ def flatten(
                 end_if_over()
 
         def end_if_over() -> None:
-            if has_completed and len(subscriptions) == 1:
+            if has_completed and not len(inners):
                 if failure is None:
                     observer.on_completed()
                 else:
                     observer.on_error(failure)
 
         outer.disposable = channels.subscribe(on_channel, on_error, on_completed, scheduler=scheduler)
-        return subscriptions
+        # Who has something to say to its channel as it leaves does so before the channel is closed.
+        return CompositeDisposable(inners, outer)
 
     return Observable(subscribe)
