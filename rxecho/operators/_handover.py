@@ -96,9 +96,9 @@ class _Delivery(Generic[T]):
         self._busy_thread: int | None = None
         self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
-        # All under the lock. What is kept waits while the subscriber is busy with another.
+        # All under the lock. What is kept waits while the subscriber is busy with another, or is about to be.
         self._kept: deque[T] = deque()
-        self._is_active = False  # a delivery is scheduled, or under way
+        self._is_busy = False
         self._end: Callable[[], None] | None = None
         self._is_over = False
 
@@ -108,14 +108,13 @@ class _Delivery(Generic[T]):
         try:
             with self._lock:
                 self._keep(value)
-                begins = self._begins()
+                taken = self._take()
         except Exception as error:  # noqa: BLE001 - the subscriber is told
             self._drop(1)
             self._source.dispose()
             self.on_error(error)
         else:
-            if begins:
-                self._schedule(self._deliver)
+            self._hand_over(taken)
 
     def on_error(self, error: Exception) -> None:
         self._finish(partial(self._observer.on_error, error))
@@ -141,28 +140,28 @@ class _Delivery(Generic[T]):
     def _finish(self, end: Callable[[], None]) -> None:
         with self._lock:
             self._end = self._end or end
-            begins = self._begins()
-        if begins:
-            self._schedule(self._deliver)
+            taken = self._take()
+        self._hand_over(taken)
 
-    def _begins(self) -> bool:
-        """Whether a delivery has to be scheduled. Under the lock."""
-        if self._is_active or self._is_over or not (self._kept or self._end):
-            return False
-        self._is_active = True
-        return True
+    def _take(self) -> Callable[[], None] | None:
+        """What the subscriber is to be busy with from now on, unless it is or there is nothing. Under the lock."""
+        if self._is_busy or self._is_over or not (self._kept or self._end):
+            return None
+        self._is_busy = True
+        if not self._kept:
+            return self._end
+        self._room.notify()
+        return partial(self._observer.on_next, self._kept.popleft())
+
+    def _hand_over(self, notify: Callable[[], None] | None) -> None:
+        if notify:
+            self._schedule(partial(self._deliver, notify))
 
     # On the subscriber's thread.
 
-    def _deliver(self, *_: object) -> None:
-        """Deliver one notification, and schedule the next."""
-        with self._lock:
-            if self._is_over:
-                return
-            # Nobody else takes what is kept, or an end.
-            notify = partial(self._observer.on_next, self._kept.popleft()) if self._kept else self._end
-            self._room.notify()
-        assert notify
+    def _deliver(self, notify: Callable[[], None], *_: object) -> None:
+        if self._is_over:
+            return
         self._busy_thread = threading.get_ident()
         try:
             notify()
@@ -171,11 +170,16 @@ class _Delivery(Generic[T]):
             raise
         finally:
             self._busy_thread = None
+        if not self._is_over:
+            # In virtual time, what came while the subscriber was busy comes only now, before what is scheduled here.
+            self._schedule(self._go_on)
+
+    def _go_on(self, *_: object) -> None:
         with self._lock:
-            self._is_active = False
-            begins = notify is not self._end and self._begins()
-        if begins:
-            self._schedule(self._deliver)
+            self._is_busy = False
+            taken = self._take()
+        if taken:
+            self._deliver(taken)
 
     # On any.
 

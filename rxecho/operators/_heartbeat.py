@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable, SerialDisposable
@@ -20,6 +20,8 @@ __all__ = ["Quiet", "heartbeat"]
 
 T = TypeVar("T")
 _FAIL: Any = object()
+_TICK: Final = 1e-6
+"""Seconds that are the least a scheduler waits: what is left of the silence beyond that is a float's inexactness."""
 
 
 class Quiet(TimeoutError):
@@ -90,7 +92,7 @@ def heartbeat(
                     if waiting.is_disposed:
                         return
                     left = since + quiet - now()
-                    if left <= 0:
+                    if left < _TICK:
                         if value is _FAIL:
                             on_error(Quiet(f"nothing came for {quiet:g} s; check the peer, and what is before this"))
                             subscription.dispose()

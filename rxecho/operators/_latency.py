@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from reactivex import Observable
@@ -36,9 +37,11 @@ def latency(
         >>> from reactivex import operators as ops
         >>> from rxecho import EchoServer, WebSocketChannel
         >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
-        ...     subscription = channel.ready.add_done_callback(lambda _: channel.sink.add("Hello!"))
-        ...     channel.stream.pipe(latency(channel.sink), ops.map(lambda seconds: seconds < 10), ops.first()).run()
+        ...     with channel.stream.pipe(latency(channel.sink)).subscribe(lambda seconds: print(seconds < 10)):
+        ...         channel.sink.add("Hello!")
+        ...         channel.stream.pipe(ops.first()).run()
         True
+        'Hello!'
 
         In virtual time:
 
@@ -65,39 +68,40 @@ def latency(
         ) -> abc.DisposableBase:
             now = clock_of(scheduler or subscribe_scheduler)
             lock = threading.Lock()  # who sends and who receives are two threads
-            # When each was sent, by its number, and the numbers of those that are equal.
-            departures: dict[int, tuple[bytes, float]] = {}
-            numbers: dict[bytes, list[int]] = {}
+            # When each was sent, by its number, and the numbers of those that are equal. It is an ordered dictionary
+            # that tells its first at once, however many were before that one.
+            departures: OrderedDict[int, tuple[int, float]] = OrderedDict()
+            numbers: dict[int, list[int]] = {}
             number = 0
 
             def on_sent(message: Message) -> None:
                 nonlocal number
-                payload = _payload(message)
+                likeness = _likeness(message)
                 with lock:
                     number += 1
-                    departures[number] = payload, now()
-                    numbers.setdefault(payload, []).append(number)
+                    departures[number] = likeness, now()
+                    numbers.setdefault(likeness, []).append(number)
                     if len(departures) > WAITING:
                         take(departures[next(iter(departures))][0])
 
-            def take(payload: bytes) -> float | None:
+            def take(likeness: int) -> float | None:
                 """When the first that is equal was sent; none is waited for any more."""
-                equal = numbers.get(payload)
+                equal = numbers.get(likeness)
                 if equal is None:
                     return None
                 _, departure = departures.pop(equal.pop(0))
                 if not equal:
-                    del numbers[payload]
+                    del numbers[likeness]
                 return departure
 
             def on_next(message: Message) -> None:
                 with lock:
-                    departure = take(_payload(message))
+                    departure = take(_likeness(message))
                 if departure is not None:
                     observer.on_next(now() - departure)
 
             return CompositeDisposable(
-                outgoing.subscribe(on_sent, scheduler=subscribe_scheduler),
+                outgoing.subscribe(on_sent, _pass_over, scheduler=subscribe_scheduler),
                 source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=subscribe_scheduler),
             )
 
@@ -106,5 +110,10 @@ def latency(
     return latency_of
 
 
-def _payload(message: Message) -> bytes:
-    return message.encode() if isinstance(message, str) else bytes(message)
+def _likeness(message: Message) -> int:
+    """What only equal messages have in common, so that large ones need not be kept: a hash of 64 bits."""
+    return hash((str, message) if isinstance(message, str) else (bytes, bytes(message)))
+
+
+def _pass_over(_error: Exception) -> None:
+    """How the sending ends is for whoever sends to know."""

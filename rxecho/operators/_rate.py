@@ -34,7 +34,8 @@ class Rate(NamedTuple):
 def rate(window: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[Any]], Observable[Rate]]:
     """Emit every so many seconds how much came in them, by the second; zeros when nothing did.
 
-    At the end comes the rate of the window that was not full, unless it was empty.
+    At the end comes the rate of the window that was not full, unless it was empty. Windows that a slow subscriber has
+    missed are one with the next.
 
     Example:
         >>> from rxecho.marbles import diagram
@@ -110,7 +111,9 @@ def rate(window: float, *, scheduler: abc.SchedulerBase | None = None) -> Callab
 
             def wait() -> None:
                 nonlocal windows
-                windows += 1  # each from the beginning, so that what is late once does not make all others late
+                # Each from the beginning, so that what is late once does not make all others late; those that a slow
+                # subscriber has missed are one with the next.
+                windows = max(windows, round(now() / window)) + 1
                 waiting.disposable = timer.schedule_relative(max(windows * window - now(), 0.0), turn)
 
             wait()

@@ -67,8 +67,9 @@ class ReconnectingSink(StreamSink):
         self._room = threading.Condition(self._lock)
         self._kept: deque[Message] = deque()
         self._kept_bytes = 0
-        self._is_sending = False  # what was kept: one of it is on its way
+        self._is_sending = False  # a channel is passed on, or one of what was kept is on its way
         self._latest: WebSocketChannel | None = None
+        self._passing_on: int | None = None  # the thread that does so, which sends what was kept afterwards
         self._channel: WebSocketChannel | None = None  # the latest, once it sends what is added
         self._closing: tuple[int | None, str] | None = None
         self._stop_following: Callable[[], None] | None = None
@@ -83,7 +84,8 @@ class ReconnectingSink(StreamSink):
             UnicodeEncodeError: It is text with a lone surrogate, which UTF-8 cannot say.
             BufferOverflow: There is no room to keep it, and `overflow` is `"error"`.
             ChannelClosed: The sink was closed, or the channels that it followed have ended.
-            RuntimeError: Waiting for room would never end, inside a subscriber of the channel that was lost.
+            RuntimeError: Waiting for room would never end: inside a subscriber of the latest channel, or while one is
+                passed on.
         """
         if isinstance(message, bytearray | memoryview):
             message = bytes(message)
@@ -138,10 +140,11 @@ class ReconnectingSink(StreamSink):
             self._kept_bytes += _size(message)
 
     def _wait_for_room(self) -> None:
-        if self._latest is not None and self._latest._connection.is_on_own_thread:
+        is_own = self._latest is not None and self._latest._connection.is_on_own_thread
+        if is_own or threading.get_ident() == self._passing_on:
             raise RuntimeError(
-                "waiting for room on a channel's own thread would never end: add on another thread, or choose an "
-                "overflow that does not wait"
+                "waiting for room on the thread that would make it would never end: add on another thread, or choose "
+                "an overflow that does not wait"
             )
         self._room.wait()
 
@@ -161,8 +164,16 @@ class ReconnectingSink(StreamSink):
             one_at_a_time = threading.RLock()
 
             def on_next(channel: WebSocketChannel) -> None:
-                with one_at_a_time:
-                    observer.on_next(channel)
+                with self._lock:
+                    # What is added from here on is kept, behind the others, until they have been sent.
+                    self._latest, self._channel, self._is_sending = channel, None, True
+                    self._passing_on = threading.get_ident()
+                    self._thread = self._done._thread = channel._connection.thread
+                try:
+                    with one_at_a_time:
+                        observer.on_next(channel)
+                finally:
+                    self._passing_on = None
                 self._send_kept(channel)
 
             def on_error(error: Exception) -> None:
@@ -180,8 +191,8 @@ class ReconnectingSink(StreamSink):
                 on_completed()
 
             with self._lock:
-                is_followed, self._stop_following = self._stop_following is not None, stop
-                has_ended = self._has_ended
+                is_followed, has_ended = self._stop_following is not None, self._has_ended
+                self._stop_following = self._stop_following or stop
             if is_followed:
                 observer.on_error(RuntimeError("a ReconnectingSink follows one observable of channels: make another"))
             elif has_ended:
@@ -196,8 +207,6 @@ class ReconnectingSink(StreamSink):
     def _send_kept(self, channel: WebSocketChannel) -> None:
         """Send what was kept over a channel that has just opened, and then what is added."""
         channel.sink.done.add_done_callback(lambda _: self._let_go(channel))
-        with self._lock:
-            self._latest, self._channel = channel, None  # what is added meanwhile is kept, behind the others
         while (oldest := self._oldest(channel)) is not None:
             try:
                 channel.sink.add(oldest)

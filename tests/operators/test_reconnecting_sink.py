@@ -210,6 +210,8 @@ def test_who_waits_for_room_is_told_when_it_is_closed() -> None:
 
 def test_waiting_for_room_on_the_thread_of_the_channel_that_was_lost_is_refused() -> None:
     sink = ReconnectingSink(size=1, overflow="block")
+    channels, _ = opening(sink)
+    is_heard = threading.Event()
     refused: Future[None] = Future()
 
     def add_two(_: object) -> None:
@@ -221,13 +223,28 @@ def test_waiting_for_room_on_the_thread_of_the_channel_that_was_lost_is_refused(
 
     def drop(peer: Peer) -> None:
         peer.open()
+        assert is_heard.wait(TIMEOUT)
 
     with raw_server(drop) as port:
         channel = WebSocketChannel.connect(f"ws://127.0.0.1:{port}/")
         channel.ready.add_done_callback(lambda _: channels.on_next(channel))
-        channels, _ = opening(sink)
         channel.stream.subscribe(on_error=add_two)
+        channel.ready.result(TIMEOUT)
+        is_heard.set()
         assert isinstance(refused.exception(TIMEOUT), RuntimeError)
+
+
+@pytest.mark.parametrize("opens_first", [True, False])
+def test_waiting_for_room_while_a_channel_is_passed_on_is_refused(opens_first: bool) -> None:
+    sink = ReconnectingSink(size=1, overflow="block")
+    sink.add("kept")
+    recorder: Recorder[WebSocketChannel] = Recorder()
+    with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        if opens_first:  # then it is this thread that passes it on, and the channel's otherwise
+            channel.ready.result(TIMEOUT)
+        channels = reactivex.from_future(channel.ready).pipe(ops.map(lambda _: channel))
+        channels.pipe(sink.follow(), ops.do_action(lambda _: sink.add("no room"))).subscribe(recorder)
+        assert isinstance(recorder.wait_for_end(), RuntimeError)
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"max_bytes": 0}, {"overflow": "drop"}])
@@ -287,6 +304,33 @@ def test_closing_it_with_something_kept_lets_the_next_channel_send_it_first() ->
     assert got == [(TEXT, b"kept"), (CLOSE, b"\x0f\xa2")]
 
 
+def test_closing_it_while_a_channel_is_passed_on_closes_that_one_with_that_code() -> None:
+    sink = ReconnectingSink()
+    recorder: Recorder[WebSocketChannel] = Recorder(then=lambda _: sink.close(4001))
+    with EchoServer() as server:
+        open_channel(server.url).pipe(sink.follow()).subscribe(recorder)
+        assert recorder.wait_for_end() is None
+    assert recorder.values[0].close_code == 4001
+
+
+def test_waiting_for_its_end_inside_a_subscriber_is_refused() -> None:
+    sink = ReconnectingSink()
+    sink.add("Hello!")
+    refused: Future[None] = Future()
+
+    def wait(_: object) -> None:
+        try:
+            sink.close().result()
+        except RuntimeError as error:
+            refused.set_exception(error)
+
+    received: Recorder[Message] = Recorder(then=wait)
+    with EchoServer() as server:
+        open_channel(server.url).pipe(sink.follow(), messages()).subscribe(received)
+        assert isinstance(refused.exception(TIMEOUT), RuntimeError)
+        assert received.wait_for_end() is None
+
+
 def test_closing_it_again_changes_nothing() -> None:
     sink = ReconnectingSink()
     with EchoServer() as server, following(sink, server.url) as received:
@@ -312,9 +356,12 @@ def test_closing_it_before_it_follows_anything_completes_whatever_it_follows_the
 
 def test_it_follows_one_observable_of_channels() -> None:
     sink = ReconnectingSink()
-    opening(sink)
+    channels, first = opening(sink)
     _, second = opening(sink)
     assert isinstance(second.wait_for_end(), RuntimeError)
+    sink.close()
+    assert first.wait_for_end() is None
+    assert channels.observers == []
 
 
 # After the end.
