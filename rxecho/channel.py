@@ -18,7 +18,7 @@ from reactivex import Observable, abc
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rxecho.connection import ChannelState, Connection, Listener
+from rxecho.connection import ChannelState, Connection, Listener, Tap
 from rxecho.endpoint import Endpoint
 from rxecho.errors import ChannelError
 from rxecho.frames import Message
@@ -298,6 +298,10 @@ class WebSocketChannel:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._connection.url} {self.state.name}>"
+
+    def _tap(self, tap: Tap) -> Callable[[], None]:
+        """Tell of each message, ping and pong from now on; see `Connection.tap`."""
+        return self._connection.tap(tap)
 
     def _on_end(self, error: ChannelError | None) -> None:
         self._stream.end(error)

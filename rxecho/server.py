@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from websockets.http11 import Request, Response
     from websockets.typing import Subprotocol
 
-__all__ = ["EchoServer"]
+__all__ = ["EchoServer", "drop", "quietly"]
 
 _MAX_MESSAGE = 64 * 2**20
 _MAX_HELD = 16 * 2**20
@@ -106,7 +106,9 @@ class EchoServer:
             RuntimeError: It was never started.
         """
         if self._port is None:
-            raise RuntimeError("the server has no port yet: start it with `with EchoServer() as server:`")
+            raise RuntimeError(
+                f"the server has no port yet: start it with `with {type(self).__name__}(...) as server:`"
+            )
         return self._port
 
     @property
@@ -121,7 +123,7 @@ class EchoServer:
         return self.url + path.removeprefix("/")
 
     def __repr__(self) -> str:
-        return f"<EchoServer {'not started' if self._port is None else self.url}>"
+        return f"<{type(self).__name__} {'not started' if self._port is None else self.url}>"
 
     def __enter__(self) -> Self:
         """Start serving; clients can connect from here on.
@@ -132,7 +134,7 @@ class EchoServer:
             RuntimeError: It runs already.
         """
         if self._thread is not None:
-            raise RuntimeError("this EchoServer is already running")
+            raise RuntimeError(f"this {type(self).__name__} is already running")
         if not self._host:
             raise OSError("cannot listen on no host: 0.0.0.0 stands for every address of this machine")
         started: Future[tuple[int, Callable[[], object]]] = Future()
@@ -181,6 +183,25 @@ class EchoServer:
             while not ended.wait(1):
                 pass
 
+    # What a client gets.
+
+    def _refuse(self, client: ServerConnection, request: Request) -> Response | None:
+        try:
+            _route(request.path)
+        except LookupError as error:
+            return client.respond(HTTPStatus.NOT_FOUND, f"{error}\n")
+        except ValueError as error:
+            return client.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
+        return None
+
+    def _choose(self, _: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return offered[0] if offered else None
+
+    async def _handle(self, client: ServerConnection) -> None:
+        await quietly(_route(_target(client))(client))
+
+    # The thread.
+
     def _run(self, started: Future[tuple[int, Callable[[], object]]]) -> None:
         try:
             asyncio.run(self._serve(started))
@@ -192,15 +213,15 @@ class EchoServer:
     async def _serve(self, started: Future[tuple[int, Callable[[], object]]]) -> None:
         connected: set[_Connection] = set()
         server = await serve(
-            _handle,
+            self._handle,
             self._host,
             self._wanted_port,
             # With several families, port 0 would become a different port for each.
             family=AF_INET6 if ":" in self._host else AF_INET,
             ssl=self._ssl,
             compression=None,
-            select_subprotocol=_first_offered,
-            process_request=_refuse,
+            select_subprotocol=self._choose,
+            process_request=self._refuse,
             ping_interval=None,
             max_size=_MAX_MESSAGE,
             max_queue=1,  # whole messages, so every one of them may take _MAX_MESSAGE bytes
@@ -318,13 +339,20 @@ async def _flaky(client: ServerConnection, after: int = 3) -> None:
     client.transport.set_write_buffer_limits(1)  # each echo has left before the next, and before the end
     for _ in range(after):
         await _echo_next(client)
-    # The end of the stream without a close frame. What the client has under way is still read, because
-    # closing a socket with unread data resets it, and a reset may overtake the last echoes.
+    await _read_beside(client, drop(client))
+
+
+async def drop(client: ServerConnection) -> None:
+    """End the stream without a close frame, behind all that was sent. For use beside reading.
+
+    What the client has under way is still read, because closing a socket with unread data resets it, and a reset may
+    overtake what was sent.
+    """
     client.protocol.fail(ABNORMAL_CLOSURE)
     client.send_data()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_GRACE):
-            await _read(client)
+            await client.wait_closed()
     client.transport.abort()
     await client.wait_closed()
 
@@ -335,7 +363,7 @@ async def _close(client: ServerConnection, code: int = NORMAL_CLOSURE, reason: s
 
 async def _read_beside(client: ServerConnection, talking: Coroutine[Any, Any, None]) -> None:
     """Let go what the client says until the connection is closed; its answer to that comes behind the rest."""
-    task = asyncio.create_task(_quietly(talking))
+    task = asyncio.create_task(quietly(talking))
     try:
         await _read(client)
     finally:
@@ -347,7 +375,7 @@ async def _read(client: ServerConnection) -> None:
         await client.recv()
 
 
-async def _quietly(talking: Coroutine[Any, Any, None]) -> None:
+async def quietly(talking: Coroutine[Any, Any, None]) -> None:
     """Not a word about a client that leaves: that is its right at any time."""
     with contextlib.suppress(ConnectionClosed):
         await talking
@@ -453,21 +481,3 @@ def _target(client: ServerConnection) -> str:
 
 def _path(client: ServerConnection) -> str:
     return _target(client).partition("?")[0]
-
-
-def _refuse(client: ServerConnection, request: Request) -> Response | None:
-    try:
-        _route(request.path)
-    except LookupError as error:
-        return client.respond(HTTPStatus.NOT_FOUND, f"{error}\n")
-    except ValueError as error:
-        return client.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
-    return None
-
-
-def _first_offered(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return offered[0] if offered else None
-
-
-async def _handle(client: ServerConnection) -> None:
-    await _quietly(_route(_target(client))(client))
