@@ -1,6 +1,6 @@
 """Makes `docs/marbles.md`, a page with a marble diagram of each of RxPY's operators that are used most.
 
-Run as `uv run python docs/operators.py`. What the pictures show is what the operators did while it ran; the same
+Run as `uv run python docs/gallery.py`. What the pictures show is what the operators did while it ran; the same
 versions of RxPY and rxecho write the same bytes.
 """
 
@@ -22,7 +22,7 @@ from rxecho.marbles import MarbleDiagram, cold, diagram
 DOCS = Path(__file__).parent
 
 INTRODUCTION = """\
-<!-- Written by operators.py, beside this file. -->
+<!-- Written by gallery.py, beside this file. -->
 
 # RxPY's operators as marble diagrams
 
@@ -42,7 +42,7 @@ equal values have the same colour.
 - Marbles that are stacked came **at once**, from top to bottom. More than four are **counted**.
 
 Nothing here was drawn by hand. The operators ran in virtual time, and what is on the page is what they did:
-[operators.py](operators.py) made it with `rxecho.marbles.diagram`, whose calls stand below the pictures with the text
+[gallery.py](gallery.py) made it with `rxecho.marbles.diagram`, whose calls stand below the pictures with the text
 that they print. In that text, RxPY's marble syntax, a character is a second; `|` completes, `#` fails, what is between
 brackets came at once, and `^---!` under a line says from when until when it was subscribed to. The sources are cold:
 each begins when it is subscribed to, and anew when it is subscribed to again, which stands behind a `&`. To run

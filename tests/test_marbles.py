@@ -191,11 +191,11 @@ def test_the_same_diagram_gives_the_same_bytes_in_another_process() -> None:
 def test_the_page_of_operators_is_what_its_script_makes_today() -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     try:
-        import operators
+        import gallery
     finally:
         sys.path.remove(str(ROOT / "docs"))
-    assert len(operators.written()) > 40
-    for name, text in operators.written().items():
+    assert len(gallery.written()) > 40
+    for name, text in gallery.written().items():
         assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, name
 
 
