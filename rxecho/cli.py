@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from rxecho import __version__
 from rxecho.errors import ChannelClosed, ChannelError
@@ -28,8 +29,12 @@ from rxecho.printable import printable
 if TYPE_CHECKING:
     import ssl
 
-    from rxecho.channel import WebSocketChannel
+    from reactivex import Observable
+
+    from rxecho.console.lasting import Channel
+    from rxecho.console.manner import Manner
     from rxecho.expression import Pipe
+    from rxecho.recording.recorder import Recorder
     from rxecho.server import EchoServer
 
 __all__ = ["main"]
@@ -40,8 +45,10 @@ Task = Callable[[], int]
 Options = dict[str, Any]
 """Arguments of `WebSocketChannel.connect`."""
 
-Talk = Callable[[str, Options], int]
-"""Connect to a URL, and talk until the end; it returns the exit status."""
+Connect = Callable[[str, Options], "Channel"]
+
+Talk = Callable[..., int]
+"""Connect to a URL, with options, and talk until the end; it returns the exit status."""
 
 FAILED = 1
 INTERRUPTED = 130
@@ -161,11 +168,18 @@ def _timeout(value: str | float) -> float:
     return seconds
 
 
-def _pipe(value: str | Pipe) -> Pipe:
+def _speed(value: str | float) -> float:
+    if not (speed := _seconds(value)):
+        raise click.BadParameter("it has to be more than 0")
+    return speed
+
+
+def _pipe(value: str | Pipe) -> str | Pipe:
+    # At Tab nothing of what is written so far is to be run.
+    if not isinstance(value, str) or click.get_current_context().resilient_parsing:
+        return value
     from rxecho.expression import ExpressionError, pipe
 
-    if not isinstance(value, str):
-        return value
     try:
         return pipe(value)
     except ExpressionError as error:
@@ -176,54 +190,80 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if "://" in args[0]:
+        if "://" in args[0] and not ctx.resilient_parsing:
             ctx.fail(f"to connect to a server, write 'rxecho connect {args[0]}'")
         return super().resolve_command(ctx, args)
 
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 _Command = TypeVar("_Command", bound=Callable[..., Task])
+_Server = TypeVar("_Server", bound="EchoServer")
 
 
 def _talk_options(command: _Command) -> _Command:
-    for option in (
-        click.option(
-            "-p",
-            "--pipe",
-            "pipes",
-            multiple=True,
-            type=_pipe,
-            metavar="EXPR",
-            help="Put an operator between what is received and what is shown: a Python expression with ops and rx "
-            "(reactivex) in reach, such as 'ops.map(str.upper)'. May be repeated; Ctrl+T shows a lane for each.",
-        ),
-        click.option("--plain", is_flag=True, help="Plain mode, also on a terminal."),
-        click.option(
-            "-n",
-            "--count",
-            type=_whole_number(1),
-            metavar="COUNT",
-            help="In plain mode, end as soon as so many messages came; without -w, not before that.",
-        ),
-        click.option(
-            "-w",
-            "--wait",
-            type=_seconds,
-            metavar="SECONDS",
-            help="In plain mode, end when nothing has arrived for so long after the end of the input: 0.5 unless "
-            "this or -n is given, 0 waits for nothing, inf until the server closes.",
-        ),
-        click.option(
-            "-x",
-            "--execute",
-            multiple=True,
-            type=_text,
-            metavar="MESSAGE",
-            help="Send this after connecting instead of reading standard input, in plain mode. May be repeated.",
-        ),
-    ):
+    for option in reversed(_TALK_OPTIONS):
         command = option(command)
     return command
+
+
+_PLAIN = click.option("--plain", is_flag=True, help="Plain mode, also on a terminal.")
+_PIPE = click.option(
+    "-p",
+    "--pipe",
+    "pipes",
+    multiple=True,
+    type=_pipe,
+    metavar="EXPR",
+    help="Put an operator between what is received and what is shown: a Python expression with ops and rx "
+    "(reactivex) in reach, such as 'ops.map(str.upper)'. May be repeated; Ctrl+T shows a lane for each.",
+)
+# In the order of --help: what is sent, when plain mode ends, what is shown, and what is kept.
+_TALK_OPTIONS = (
+    click.option(
+        "-x",
+        "--execute",
+        multiple=True,
+        type=_text,
+        metavar="MESSAGE",
+        help="Send this after connecting instead of reading standard input, in plain mode. May be repeated.",
+    ),
+    click.option(
+        "-w",
+        "--wait",
+        type=_seconds,
+        metavar="SECONDS",
+        help="In plain mode, end when nothing has arrived for so long after the end of the input: 0.5 unless "
+        "this or -n is given, 0 waits for nothing, inf until the server closes.",
+    ),
+    click.option(
+        "-n",
+        "--count",
+        type=_whole_number(1),
+        metavar="COUNT",
+        help="In plain mode, end as soon as so many messages came; without -w, not before that.",
+    ),
+    _PLAIN,
+    click.option(
+        "--json",
+        is_flag=True,
+        help="Send JSON, on several lines where it takes them, and show JSON that comes indented and coloured.",
+    ),
+    click.option("--binary", is_flag=True, help="Send binary messages, written as hex."),
+    _PIPE,
+    click.option("--show-ping-pong", is_flag=True, help="Tell of each ping and pong; on standard error in plain mode."),
+    click.option(
+        "--reconnect",
+        is_flag=True,
+        help="Connect again when the connection could not be made or is lost, or the server restarts, until closed.",
+    ),
+    click.option(
+        "--record",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Record all that is sent and received into FILE, which must not exist: see 'rxecho replay'.",
+    ),
+    click.option("--no-history", is_flag=True, help="Neither recall lines of earlier runs nor keep those of this one."),
+)
 
 
 @click.group(
@@ -237,23 +277,18 @@ def _talk_options(command: _Command) -> _Command:
 @_talk_options
 @click.version_option(__version__, message="rxecho %(version)s")
 @click.pass_context
-def rxecho(
-    ctx: click.Context,
-    pipes: tuple[Pipe, ...],
-    execute: tuple[str, ...],
-    wait: float | None,
-    count: int | None,
-    plain: bool,
-) -> Task:
+def rxecho(ctx: click.Context, /, **talking: Any) -> Task:
     """Connect, listen, send, close: a WebSocket in a terminal.
 
     Without a COMMAND this is the demo: a practice server on a free port of this machine, and a console connected
-    to it. Where standard input or output is not a terminal, lines of input are messages, and messages are lines
-    of output.
+    to it. There, /ping [text], /pong [text] and /close [code [reason]] are commands, and // sends a slash. Where
+    standard input or output is not a terminal, lines of input are messages, and messages are lines of output.
     """
-    if ctx.invoked_subcommand and (pipes or execute or plain or wait is not None or count is not None):
+    if ctx.invoked_subcommand and any(
+        ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in talking
+    ):
         raise click.UsageError(f"options of {ctx.invoked_subcommand} are written after its name", ctx)
-    talk = _way_to_talk(pipes, execute, wait, count, plain)
+    talk = _way_to_talk(**talking)
     return lambda: _demo(talk)
 
 
@@ -339,21 +374,20 @@ def connect(
     insecure: bool,
     proxy: str | None,
     no_compression: bool,
-    pipes: tuple[Pipe, ...],
-    execute: tuple[str, ...],
-    wait: float | None,
-    count: int | None,
-    plain: bool,
     ping_interval: float,
     connect_timeout: float,
     max_size: int,
+    **talking: Any,
 ) -> Task:
-    """Connect to a server: a ws:// or wss:// URL."""
+    """Connect to a server: a ws:// or wss:// URL.
+
+    In the console, /ping [text], /pong [text] and /close [code [reason]] are commands, and // sends a slash.
+    """
     if auth is not None:
         if any(name.lower() == "authorization" for name, _ in headers):
             raise click.UsageError("--auth and an Authorization header exclude each other")
         headers = (*headers, ("Authorization", auth))
-    talk = _way_to_talk(pipes, execute, wait, count, plain)
+    talk = _way_to_talk(**talking)
     options: Options = {
         "headers": headers,
         "origin": origin,
@@ -386,7 +420,94 @@ def connect(
 def serve(host: str, port: int, cert: str | None, key: str | None) -> Task:
     """Run the practice server until Ctrl+C."""
     tls = _server_tls(cert, key)
-    return lambda: _serve(host, port, tls)
+
+    def task() -> int:
+        from rxecho.server import EchoServer
+
+        return _serve(EchoServer(host, port, ssl=tls))
+
+    return task
+
+
+@rxecho.command(
+    epilog="""\b
+Examples:
+  rxecho connect wss://example.org/ --record session.jsonl
+  rxecho replay session.jsonl --speed 10         the console, ten times as fast
+  rxecho replay session.jsonl --speed inf | wc   what was received, at once
+  rxecho replay session.jsonl --serve            the server's side, to any client
+"""
+)
+@click.argument("file", type=_FILE)
+@click.option(
+    "--speed", type=_speed, default=1.0, show_default=True, metavar="N", help="How many times as fast; inf for at once."
+)
+@click.option("--url", metavar="PART", help="Of several WebSockets in a HAR, the one whose URL has this in it.")
+@click.option("--serve", is_flag=True, help="Play the server's side to any client, until Ctrl+C.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="With --serve: where to listen.")
+@click.option(
+    "--port",
+    default=8765,
+    show_default=True,
+    type=_whole_number(0, 65535),
+    metavar="PORT",
+    help="With --serve: the port to listen on; 0 takes a free one.",
+)
+@_PLAIN
+@click.option("--json", is_flag=True, help="Show JSON indented and coloured.")
+@_PIPE
+def replay(file: str, speed: float, url: str | None, serve: bool, host: str, port: int, **showing: Any) -> Task:
+    """Replay a recorded session in the console.
+
+    FILE is what --record wrote, or a HAR that a browser's developer tools saved. Both sides are played again on this
+    machine, at the recorded times, to the recorded end.
+    """
+    if serve:
+        return lambda: _serve_recorded(file, host, port, speed, url)
+    return lambda: _replay(file, speed, url, showing)
+
+
+def _serve_recorded(file: str, host: str, port: int, speed: float, url: str | None) -> int:
+    from rxecho.recording import RecordingError, ReplayServer
+
+    try:
+        server = ReplayServer(file, host, port, speed=speed, url=url)
+    except RecordingError as error:
+        raise click.ClickException(str(error)) from error
+    return _serve(server)
+
+
+def _replay(file: str, speed: float, url: str | None, showing: dict[str, Any]) -> int:
+    from rxecho.recording import RecordingError, ReplayServer, read
+    from rxecho.recording import replay as replayed
+
+    try:
+        with ExitStack() as running:
+            server = _start(running, ReplayServer(file, speed=speed, url=url))
+            shown = read(file, url=url).header.url or file
+            script = replayed(file, speed, sent=True, url=url)
+            talk = _way_to_talk(**_AS_USUAL | showing)
+            try:
+                return talk(server.url, {"ping_interval": None}, shown=shown, script=script)
+            except ChannelError:
+                if server.damage:  # which is why the server went away
+                    raise server.damage from None
+                raise
+    except RecordingError as error:
+        raise click.ClickException(str(error)) from error
+
+
+# What belongs to speaking has no meaning there.
+_AS_USUAL: dict[str, Any] = {
+    "execute": (),
+    "wait": None,
+    "count": None,
+    "binary": False,
+    "show_ping_pong": False,
+    "reconnect": False,
+    "record": None,
+    "no_history": True,
+}
 
 
 class _MarblesCommand(click.Command):
@@ -443,18 +564,70 @@ def _draw_marbles(expression: str, sources: tuple[str, ...], svg: str | None) ->
     return 0
 
 
+@rxecho.command(
+    epilog="""\b
+To have it in every new shell:
+  bash   rxecho completion bash >> ~/.bashrc
+  zsh    rxecho completion zsh >> ~/.zshrc
+  fish   rxecho completion fish > ~/.config/fish/completions/rxecho.fish
+"""
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), required=False)
+def completion(shell: str | None) -> Task:
+    """Print what makes a shell complete commands, options and files.
+
+    SHELL is that of $SHELL unless given.
+    """
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell or Path(os.environ.get("SHELL", "")).name)
+    if script is None:
+        raise click.UsageError("there is no completion for this shell: name bash, zsh or fish")
+    source = script(rxecho, {}, "rxecho", "_RXECHO_COMPLETE").source()
+    return lambda: _print(source)
+
+
+def _print(text: str) -> int:
+    print(text, flush=True)
+    return 0
+
+
 def _way_to_talk(
-    pipes: tuple[Pipe, ...], execute: tuple[str, ...], wait: float | None, count: int | None, plain: bool
+    *,
+    execute: tuple[str, ...],
+    wait: float | None,
+    count: int | None,
+    plain: bool,
+    json: bool,
+    binary: bool,
+    pipes: tuple[Pipe, ...],
+    show_ping_pong: bool,
+    reconnect: bool,
+    record: str | None,
+    no_history: bool,
 ) -> Talk:
     """The console where somebody sits at a terminal, plain mode everywhere else."""
+    from rxecho.console import lines
+    from rxecho.console.manner import Manner
+
+    if json and binary:
+        raise click.UsageError("--json and --binary exclude each other")
+    as_message = lines.as_json if json else lines.as_hex if binary else lines.as_text
+    connect = partial(_open, reconnect=reconnect, record=record)
+    manner = Manner(as_message, is_json=json, shows_pings=show_ping_pong, pipes=pipes)
     if not (plain or execute) and _on_terminal():
         if wait is not None or count is not None:
             raise click.UsageError("-w and -n belong to plain mode: write --plain, too")
-        return partial(_talk_in_console, pipes=pipes)
+        history = None if no_history else Path(click.get_app_dir("rxecho"), "history")
+        return partial(_talk_in_console, connect=connect, manner=manner, history=history)
     if wait is None:
         # Who says how many messages are wanted has said when to end.
         wait = 0.5 if count is None else inf
-    return partial(_talk_plainly, pipes=pipes, messages=execute, wait=wait, count=count)
+    try:
+        messages = [as_message(message) for message in execute]
+    except (lines.Mistake, lines.Unfinished) as error:
+        raise click.UsageError(f"of what -x is to send, {error}") from error
+    return partial(_talk_plainly, connect=connect, manner=manner, messages=messages, wait=wait, count=count)
 
 
 def _on_terminal() -> bool:
@@ -462,37 +635,79 @@ def _on_terminal() -> bool:
     return os.environ.get("TERM") != "dumb" and all(file is not None and file.isatty() for file in standard)
 
 
-def _talk_in_console(url: str, options: Options, *, pipes: Sequence[Pipe]) -> int:
+def _talk_in_console(
+    url: str,
+    options: Options,
+    *,
+    connect: Connect,
+    manner: Manner,
+    history: Path | None,
+    shown: str | None = None,
+    script: Observable[Any] | None = None,
+) -> int:
     from rxecho.console import app
 
-    pings = options.get("ping_interval", True) is not None
-    verified = not _is_unverified(url, options)
-    return app.run(_open(url, options), url=url, verified=verified, pings=pings, pipes=pipes)
+    return app.run(
+        connect(url, options),
+        url=shown or url,
+        verified=not _is_unverified(url, options),
+        pings=options.get("ping_interval", True) is not None,
+        manner=manner,
+        history=history,
+        script=script,
+    )
 
 
 def _talk_plainly(
-    url: str, options: Options, *, pipes: Sequence[Pipe], messages: Sequence[str], wait: float, count: int | None
+    url: str,
+    options: Options,
+    *,
+    connect: Connect,
+    manner: Manner,
+    messages: Sequence[str | bytes],
+    wait: float,
+    count: int | None,
+    shown: str | None = None,  # noqa: ARG001 - only messages are
+    script: Observable[Any] | None = None,
 ) -> int:
     from rxecho.console import plain
 
-    channel = _open(url, options)
+    channel = connect(url, options)
     if _is_unverified(url, options):
         _say("the server's certificate is not verified")
     try:
-        return plain.run(channel, messages=messages, wait=wait, count=count, pipes=pipes)
+        return plain.run(channel, messages=script or messages, wait=wait, count=count, manner=manner, tell=_say)
     except (plain.StandardStreamError, plain.PipeError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _open(url: str, options: Options) -> WebSocketChannel:
-    from rxecho.channel import WebSocketChannel
+def _open(url: str, options: Options, *, reconnect: bool, record: str | None) -> Channel:
+    from rxecho.channel import WebSocketChannel, open_channel
 
     try:
-        return WebSocketChannel.connect(url, **options)
+        if not (reconnect or record):
+            return WebSocketChannel.connect(url, **options)
+        channels = open_channel(url, **options)  # which judges the URL, before there is a file
+        recorder = _recorder(record) if record else None
+        if reconnect:
+            from rxecho.console.lasting import LastingChannel
+
+            return LastingChannel(recorder(channels) if recorder else channels)
+        assert recorder
+        return recorder(WebSocketChannel.connect(url, **options))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except (OSError, RuntimeError) as error:
         raise click.ClickException(f"the system has nothing left to connect with: {error}") from error
+
+
+def _recorder(file: str) -> Recorder:
+    from rxecho.recording import RecordingError, record
+
+    try:
+        return record(file)
+    except RecordingError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _is_unverified(url: str, options: Options) -> bool:
@@ -507,17 +722,15 @@ def _demo(talk: Talk) -> int:
         return talk(_start(running, EchoServer()).url, {})
 
 
-def _serve(host: str, port: int, tls: ssl.SSLContext | None) -> int:
-    from rxecho.server import EchoServer
-
+def _serve(server: EchoServer) -> int:
     with suppress(KeyboardInterrupt), ExitStack() as running:
-        server = _start(running, EchoServer(host, port, ssl=tls))
+        _start(running, server)
         print(f"Listening on {server.url}", flush=True)
         server.serve_forever()
     return 0
 
 
-def _start(running: ExitStack, server: EchoServer) -> EchoServer:
+def _start(running: ExitStack, server: _Server) -> _Server:
     try:
         return running.enter_context(server)
     except OSError as error:

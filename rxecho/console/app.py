@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
-from reactivex import Observable
+from reactivex import Observable, just, never
 from reactivex import operators as ops
-from reactivex.disposable import CompositeDisposable
+from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.scheduler import EventLoopScheduler
 from reactivex.subject import Subject
 from rich.console import Console
@@ -26,13 +26,18 @@ from rich.text import Text
 
 from rxecho.builder import StreamBuilder
 from rxecho.connection import ChannelState
-from rxecho.console.drawable import count
+from rxecho.console.commands import Close, Command, Ping, Pong, parse
+from rxecho.console.drawable import Excerpt, JsonExcerpt, count
 from rxecho.console.ending import demand_normal_closure, ending
+from rxecho.console.history import History
 from rxecho.console.keyboard import keyboard
 from rxecho.console.lanes import beginning, brief, key_label
-from rxecho.console.panel import Latest
+from rxecho.console.lasting import LastingChannel
+from rxecho.console.manner import TEXT, Manner
+from rxecho.console.panel import Latest, LatestJson, duration
+from rxecho.console.pings import payload_text, tell_of_pings
 from rxecho.console.screen import Screen
-from rxecho.console.textfield import TextField, press
+from rxecho.console.textfield import HISTORY, TextField, press
 from rxecho.errors import ChannelClosed, ChannelError
 from rxecho.marbles import Timeline
 from rxecho.marbles.labels import label
@@ -40,12 +45,14 @@ from rxecho.printable import printable
 from rxecho.status import ABNORMAL_CLOSURE, NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from concurrent.futures import Future
+    from pathlib import Path
 
     from reactivex import ConnectableObservable, abc
 
-    from rxecho.channel import WebSocketChannel
-    from rxecho.expression import Pipe
+    from rxecho.console.lasting import Channel
+    from rxecho.frames import Message
 
 __all__ = ["run"]
 
@@ -57,12 +64,14 @@ messages through the pipes."""
 
 
 def run(
-    channel: WebSocketChannel,
+    channel: Channel,
     *,
     url: str,
     verified: bool = True,
     pings: bool = True,
-    pipes: Sequence[Pipe] = (),
+    manner: Manner = TEXT,
+    history: Path | None = None,
+    script: Observable[Message] | None = None,
     console: Console | None = None,
 ) -> int:
     """Talk over a channel in the terminal until either side closes it, and say in one line how it ended.
@@ -74,7 +83,11 @@ def run(
         url: What the status line shows; a password in it is hidden.
         verified: `False` where TLS takes any certificate; the status line says so.
         pings: `False` to send no pings, and to show no round trip.
-        pipes: Operators that the messages go through before they are shown, each with a lane of its own.
+        manner: What lines are as messages, and what becomes of messages before they are shown; each of its pipes has a
+            lane of its own.
+        history: The file in which lines are kept for the next time; none are unless given.
+        script: What is said beside the lines, as if it was one: a session that is replayed. When it ends, and the
+            server has nothing more to say, so does the conversation.
         console: Where to draw; standard output unless given.
 
     Returns:
@@ -86,7 +99,7 @@ def run(
         OSError: The terminal cannot be used.
     """
     console = console or Console()
-    conversation = _Conversation(channel, pipes)
+    conversation = _Conversation(channel, manner, history, script)
     try:
         how = asyncio.run(conversation.hold(console, url, verified, pings))
     except ChannelError:
@@ -106,11 +119,15 @@ def run(
 class _Conversation:
     """From connecting to the end. The channel calls it on its own thread, all the rest is on the loop's."""
 
-    def __init__(self, channel: WebSocketChannel, pipes: Sequence[Pipe]) -> None:
+    def __init__(
+        self, channel: Channel, manner: Manner, history: Path | None, script: Observable[Message] | None
+    ) -> None:
         self.signal = 0
         """The number of the signal that ended it, if one did."""
         self._channel = channel
-        self._pipes = pipes
+        self._manner = manner
+        self._history_path = history
+        self._script = script
         self._is_drained = False
         self._last_act: Callable[[], None] | None = None
         self._timeline = Timeline()
@@ -121,37 +138,57 @@ class _Conversation:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_fault)
         self._over: asyncio.Future[str] = self._loop.create_future()
-        self._screen = Screen(console, self._timeline, url=url, verified=verified)
+        excerpt = JsonExcerpt.of if self._manner.is_json else Excerpt.of
+        self._screen = Screen(console, self._timeline, url=url, verified=verified, excerpt=excerpt)
+        self._history = History(self._history_path, self._screen.transcript.note)
         self._keys: Subject[KeyPress] = Subject()
         self._keyboard = keyboard(output=console.file)
         self._obey_signals()
         with ExitStack() as self._terminal, self._send(self._keys), self._listen():
             self._take_terminal()
-            return await self._until_over(pings)
+            how = await self._until_over(pings)
+        self._history.shorten()
+        return how
 
     def _take_terminal(self) -> None:
         self._terminal.enter_context(self._keyboard.subscribe(self._keys))
         self._terminal.enter_context(self._screen)
 
     def _send(self, keys: Observable[KeyPress]) -> abc.DisposableBase:
-        """Key → text field → `Subject` of lines → sink."""
+        """Key → text field → `Subject` of what lines say → sink."""
         fields: Observable[TextField] = keys.pipe(
             ops.filter(self._is_listened_to),
             self._timeline.trace("keys", keep=key_label),
-            ops.scan(press, TextField()),
+            ops.scan(
+                press,
+                TextField(
+                    history=self._history.load()[-HISTORY:],
+                    read=partial(parse, as_message=self._manner.as_message),
+                ),
+            ),
             ops.share(),
         )
-        lines: Subject[str] = Subject()
+        said: Subject[Any] = Subject()
+        script = self._script or never()
+        sent: Observable[Any] = said.pipe(ops.filter(_is_message), self._timeline.trace("sink", keep=beginning))
         # The sink makes whoever is faster than the peer wait, which must not be this thread.
         writer = EventLoopScheduler(exit_if_empty=True)
         return CompositeDisposable(
-            lines.subscribe(self._screen.transcript.note_sent, on_completed=self._leave),
-            lines.pipe(self._timeline.trace("sink", keep=beginning), ops.observe_on(writer)).subscribe(
-                self._channel.sink
-            ),  # its end closes with 1000
+            sent.subscribe(self._screen.transcript.note_sent),
+            said.pipe(ops.observe_on(writer)).subscribe(self._carry_out),
+            said.pipe(ops.filter(_is_close)).subscribe(self._leave),
+            script.subscribe(said.on_next, self._on_error, self._on_script_end),
             fields.subscribe(self._show_field),
-            fields.pipe(ops.take_while(_goes_on), ops.filter(_sends), ops.map(_submitted)).subscribe(lines),
-            fields.pipe(ops.filter(_is_done), ops.skip(1)).subscribe(self._leave_at_once),
+            # Before the end is said, so that it takes another key to leave at once.
+            fields.pipe(ops.filter(_is_done)).subscribe(self._leave_at_once),
+            fields.pipe(ops.filter(_sends)).subscribe(self._remember),
+            fields.pipe(
+                ops.take_while(_goes_on),
+                ops.filter(_sends),
+                ops.map(_submitted),
+                ops.concat(just(Close())),
+                ops.take_while(_stays, inclusive=True),
+            ).subscribe(said),
             keys.pipe(ops.filter(_toggles_lanes)).subscribe(lambda _: self._toggle_lanes()),
             keys.pipe(ops.filter(_suspends)).subscribe(lambda _: self._soon(self._suspend)),
         )
@@ -160,19 +197,25 @@ class _Conversation:
         """Stream → pipes → `StreamBuilder`, and → transcript."""
         lanes, transcript = self._timeline, self._screen.transcript
         steps: list[Any] = [lanes.trace("stream", keep=beginning)]
-        for pipe in self._pipes:
+        for pipe in self._manner.pipes:
             steps += [pipe.operator, lanes.trace(pipe.text, keep=brief)]
-        if self._pipes:
+        if self._manner.pipes:
             steps.append(ops.map(_listened_to))
         # What came before is for the first subscriber; here it is for both. The second has it drawn.
         messages: ConnectableObservable[str | bytes] = self._channel.stream.pipe(*[*steps, ops.publish()])
-        self._screen.panel.latest = latest = StreamBuilder(messages, Latest)
+        latest = StreamBuilder(messages, LatestJson if self._manner.is_json else Latest)
+        self._screen.panel.latest = latest
         return CompositeDisposable(
             latest,
+            self._news().subscribe(transcript.note),
+            Disposable(tell_of_pings(self._channel, transcript.note) if self._manner.shows_pings else None),
             messages.subscribe(transcript.note_received, self._on_drained, self._on_drained),
             messages.connect(),
             self._channel.states.subscribe(self._show_state, on_completed=self._hear_the_end),
         )
+
+    def _news(self) -> Observable[str]:
+        return self._channel.news if isinstance(self._channel, LastingChannel) else never()
 
     async def _until_over(self, pings: bool) -> str:
         animation = asyncio.create_task(self._screen.animate())
@@ -190,14 +233,37 @@ class _Conversation:
                 round_trips.cancel()
 
     async def _measure_round_trips(self) -> None:
-        with suppress(ChannelError):  # it never opened, or has closed
+        with suppress(ChannelError):  # it never opened
             await asyncio.wrap_future(self._channel.ready)
             while True:
-                self._screen.panel.round_trip = await asyncio.wrap_future(self._channel.ping())
-                self._screen.changed()
+                with suppress(ChannelError):  # there is no connection, maybe for a while
+                    self._screen.panel.round_trip = await asyncio.wrap_future(self._channel.ping())
+                    self._screen.changed()
                 await asyncio.sleep(PING_EVERY)
 
+    def _carry_out(self, said: str | bytes | Command) -> None:
+        """On the writer's thread, in the order of the lines."""
+        with suppress(ChannelClosed):  # the end says why
+            match said:
+                case Ping(payload):
+                    self._channel.ping(payload).add_done_callback(partial(self._note_round_trip, payload))
+                case Pong(payload):
+                    self._channel.pong(payload)
+                case Close(code, reason):
+                    self._channel.sink.close(code, reason)
+                case message:
+                    self._channel.sink.on_next(message)
+
+    def _note_round_trip(self, payload: bytes, answered: Future[float]) -> None:
+        if not answered.exception():
+            self._screen.transcript.note(f"round trip {duration(answered.result())}{payload_text(payload)}")
+
+    def _remember(self, field: TextField) -> None:
+        self._history.add(field.history[-1])
+
     def _show_field(self, field: TextField) -> None:
+        if field.mistake:
+            self._screen.transcript.note(f"not sent: {field.mistake}")
         self._screen.panel.field = field
         self._screen.changed()
 
@@ -218,13 +284,22 @@ class _Conversation:
         is_open = self._screen.panel.state <= ChannelState.OPEN
         return (is_open or key.key in (Keys.ControlC, Keys.ControlD)) and not _toggles_lanes(key)
 
-    def _leave(self) -> None:
+    def _on_script_end(self) -> None:
+        """The server's last word may still be on its way."""
+        self._soon(partial(self._loop.call_later, PATIENCE, self._channel.sink.close, NORMAL_CLOSURE))
+
+    def _leave(self, close: Close) -> None:
         """The user wants no more; the channel closes when the last line is on its way."""
         self._is_leaving = self._channel.state <= ChannelState.OPEN  # or the peer was first
         if self._channel.state is ChannelState.CONNECTING:
-            self._end(f"Closed before it was open{_with_unsent(self._screen.transcript.sent)}")
+            if self._channel.ready.done():
+                kept = self._channel.sink.buffered_amount
+                unsent = f", with {count(kept, 'byte')} unsent" if kept else ""
+                self._end(f"Closed while there was no connection{unsent}")
+            else:
+                self._end(f"Closed before it was open{_with_unsent(self._screen.transcript.sent)}")
         self._show_state(ChannelState.CLOSING)
-        self._loop.call_later(PATIENCE, self._channel.sink.close, NORMAL_CLOSURE)
+        self._loop.call_later(PATIENCE, self._channel.sink.close, close.code, close.reason)
 
     def _leave_at_once(self, _: TextField) -> None:
         if self._is_leaving:  # or the peer was first, has said how it ends, and is about to be left
@@ -307,7 +382,7 @@ class _Conversation:
         if not self._over.done():
             self._over.set_exception(error)
 
-    def _soon(self, act: Callable[..., None], *args: Any) -> None:
+    def _soon(self, act: Callable[..., object], *args: Any) -> None:
         """From the channel's thread to the loop's, unless that has ended."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(act, *args)
@@ -319,11 +394,23 @@ def _with_unsent(number: int, *, at_least: bool = False) -> str:
 
 
 def _sends(field: TextField) -> bool:
-    return bool(field.submitted)
+    return field.submitted != ""
 
 
-def _submitted(field: TextField) -> str:
+def _submitted(field: TextField) -> Any:
     return field.submitted
+
+
+def _is_message(said: object) -> bool:
+    return isinstance(said, str | bytes)
+
+
+def _is_close(said: object) -> bool:
+    return isinstance(said, Close)
+
+
+def _stays(said: object) -> bool:
+    return not isinstance(said, Close)
 
 
 def _listened_to(value: object) -> str | bytes:

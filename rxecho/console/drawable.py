@@ -6,17 +6,20 @@ it never costs more and never reaches further than the place it is given.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import chop_cells
+from rich.text import Text
 
+from rxecho.console.json_text import COLOURS, NotJson, Reader, Token, could_go_on, laid_out
 from rxecho.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions
 
-__all__ = ["Excerpt", "count", "spelled", "symbols"]
+__all__ = ["Excerpt", "JsonExcerpt", "count", "spelled", "symbols"]
 
 _ASCII = str.maketrans(
     {"→": ">", "←": "<", "↑": "^", "↓": "v", "❯": ">", "●": "*", "…": "...", "·": "-", "↵": "\\n"}  # noqa: RUF001
@@ -60,12 +63,62 @@ class Excerpt(NamedTuple):
         head = self.head[: limit * options.max_width]
         rows = _broken(spelled(head.replace("\r\n", "\n"), options, keep="\n\t").expandtabs(4), options.max_width)
         if len(head) < self.size or len(rows) > limit:
-            rows[max(limit - 1, 0) :] = [symbols(f"… {count(self.size, 'character')} in all", options)]
+            rows[max(limit - 1, 0) :] = [self._summary(options)]
         return rows
+
+    def lines(self, options: ConsoleOptions, *, limit: int) -> list[Text]:
+        """The rows, ready to be drawn."""
+        return [Text(row) for row in self.rows(options, limit=limit)]
+
+    def _summary(self, options: ConsoleOptions) -> str:
+        return symbols(f"… {count(self.size, 'character')} in all", options)
 
 
 _HEAD = 4_000
 _HEX = 64
+
+
+class JsonExcerpt(Excerpt):
+    """The beginning of a message that is drawn indented and coloured if it is JSON, and as it came otherwise."""
+
+    __slots__ = ()
+
+    def lines(self, options: ConsoleOptions, *, limit: int) -> list[Text]:
+        """Each item and each member on rows of its own."""
+        if (tokens := self._tokens()) is None:
+            return super().lines(options, limit=limit)
+        text = Text()
+        rows = 1
+        for kind, token in laid_out(tokens):
+            text.append(spelled(token, options, keep="\n"), f"color({COLOURS[kind]})" if kind else None)
+            rows += token.startswith("\n")
+            if rows > limit:
+                break
+        drawn = [row for line in text.split("\n", allow_blank=True) for row in _chopped(line, options.max_width)]
+        if self.size > len(self.head) or len(drawn) > limit:
+            drawn[max(limit - 1, 0) :] = [Text(self._summary(options))]
+        return drawn
+
+    def _tokens(self) -> list[Token] | None:
+        """What is here of it, where it is JSON as far as that goes."""
+        if isinstance(self.head, bytes):
+            return None
+        reader = Reader()
+        tokens: list[Token] = []
+        try:
+            tokens.extend(reader.read(self.head))
+        except NotJson as error:
+            rest = self.head[error.at :]
+            if len(self.head) == self.size or not could_go_on(rest):
+                return None
+            return [*tokens, Token("string" if rest[0] == '"' else "", rest)]
+        return tokens if reader.is_whole or len(self.head) < self.size else None
+
+
+def _chopped(line: Text, width: int) -> list[Text]:
+    """A line in pieces of so many cells."""
+    ends = list(accumulate(len(piece) for piece in chop_cells(line.plain, max(width, 1))))
+    return list(line.divide(ends[:-1]))
 
 
 def _broken(text: str, width: int) -> list[str]:

@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from rxecho.connection import ChannelState
-from rxecho.console.drawable import Excerpt, spelled, symbols
+from rxecho.console.drawable import Excerpt, JsonExcerpt, spelled, symbols
 from rxecho.console.graphemes import next_grapheme, previous_grapheme
 from rxecho.console.textfield import TextField
 from rxecho.endpoint import without_password
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rxecho.console.transcript import Transcript
     from rxecho.snapshot import AsyncSnapshot
 
-__all__ = ["ConsolePanel", "Latest"]
+__all__ = ["ConsolePanel", "Latest", "LatestJson", "duration"]
 
 HINTS = (
     "Enter send · ↑↓ history · Ctrl+T marbles · Ctrl+C close",
@@ -91,7 +91,7 @@ class ConsolePanel:
             state.append("  TLS not verified", "bold yellow")
         traffic = f"↑ {self._transcript.sent:,}  ↓ {self._transcript.received:,}"
         if self.round_trip is not None:
-            traffic += f"   rtt {_duration(self.round_trip)}"
+            traffic += f"   rtt {duration(self.round_trip)}"
         figures = Text(symbols(traffic, options))
         url = spelled(self._url, options)
         room = options.max_width - state.cell_len - figures.cell_len - 5
@@ -106,18 +106,26 @@ class ConsolePanel:
 class Latest:
     """What a snapshot holds, in a few rows: the builder of the panel's `StreamBuilder`."""
 
+    excerpt = staticmethod(Excerpt.of)
+
     def __init__(self, snapshot: AsyncSnapshot[str | bytes]) -> None:
         self._snapshot = snapshot
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._snapshot.data is not None:
-            rows = Excerpt.of(self._snapshot.data).rows(options, limit=3 if _is_roomy(options) else 1)
-            yield Text("\n".join(rows), no_wrap=True)
+            rows = self.excerpt(self._snapshot.data).lines(options, limit=3 if _is_roomy(options) else 1)
+            yield Text("\n", no_wrap=True).join(rows)
         elif self._snapshot.error is not None:
             error = self._snapshot.error
             yield Text(spelled(str(error) if isinstance(error, ChannelError) else label(error), options), "red")
         else:
             yield Text("no message yet", "dim")
+
+
+class LatestJson(Latest):
+    """The same, where what comes is JSON."""
+
+    excerpt = staticmethod(JsonExcerpt.of)
 
 
 def prompt(field: TextField, options: ConsoleOptions) -> Text:
@@ -146,7 +154,8 @@ def _is_roomy(options: ConsoleOptions) -> bool:
     return options.size.height >= 14
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In the unit that suits it."""
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
 
 

@@ -10,7 +10,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
@@ -19,17 +19,24 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import reactivex
+from reactivex import Observable
 from reactivex.scheduler import NewThreadScheduler
 
 from rxecho import status
 from rxecho.connection import ChannelState
 from rxecho.console.ending import demand_normal_closure
+from rxecho.console.json_text import COLOURS, NotJson, Reader, Token, indented
+from rxecho.console.lasting import LastingChannel
+from rxecho.console.lines import Mistake
+from rxecho.console.manner import TEXT, Manner
+from rxecho.console.pings import tell_of_pings
 from rxecho.errors import ChannelError
 from rxecho.printable import printable
 
 if TYPE_CHECKING:
-    from rxecho.channel import WebSocketChannel
-    from rxecho.expression import Pipe
+    from collections.abc import Callable
+
+    from rxecho.console.lasting import Channel
 
 __all__ = ["PipeError", "StandardStreamError", "run"]
 
@@ -52,18 +59,20 @@ class PipeError(Exception):
 
 
 def run(
-    channel: WebSocketChannel,
+    channel: Channel,
     *,
-    messages: Sequence[str] = (),
+    messages: Sequence[str | bytes] | Observable[str | bytes] = (),
     wait: float = 0.5,
     count: int | None = None,
-    pipes: Sequence[Pipe] = (),
+    manner: Manner = TEXT,
+    tell: Callable[[str], None] = print,
 ) -> int:
     r"""Send lines, print messages, close: `printf 'a\nb\n' | rxecho` prints a and b.
 
-    Each line of standard input is a text message, without its line break and also when it is empty. Each message
-    is a line of standard output: text as it is (escaped where that is a terminal), binary as hex. A slow reader
-    of the output slows the connection, and a slow connection the reading of the input.
+    Each line of standard input is a text message, without its line break and also when it is empty; or what else a
+    line is in that manner, where JSON may have several. Each message is a line of standard output: text as it is
+    (escaped where that is a terminal), binary as hex, JSON indented on several if so asked. A slow reader of the output
+    slows the connection, and a slow connection the reading of the input.
 
     Args:
         channel: Connecting, or open. It is closed on the way out.
@@ -71,8 +80,9 @@ def run(
         wait: Once the input has ended and been sent, seconds in which nothing arrives before the channel is
             closed with 1000. `inf` leaves the end to the peer.
         count: End as soon as so many messages were printed.
-        pipes: Operators that the messages go through before they are printed. What comes out of them as neither text
-            nor binary is printed as Python writes it.
+        manner: What lines are as messages, and what becomes of messages before they are printed. What comes out of its
+            pipes as neither text nor binary is printed as Python writes it.
+        tell: Told of pings and pongs, in a manner that shows them, and of what becomes of a channel that lasts.
 
     Returns:
         0 for a normal end, which a reader of the output that has had enough (`| head`) is too; 130 when
@@ -86,7 +96,7 @@ def run(
         PipeError: A pipe failed.
     """
     try:
-        return _converse(channel, messages, wait, count, pipes)
+        return _converse(channel, messages, wait, count, manner, tell)
     except KeyboardInterrupt:
         with suppress(KeyboardInterrupt):  # once more: it has waited enough
             wait_for([channel.sink.close(status.NORMAL_CLOSURE)], timeout=_PATIENCE)
@@ -94,21 +104,32 @@ def run(
 
 
 def _converse(
-    channel: WebSocketChannel, messages: Sequence[str], wait: float, count: int | None, pipes: Sequence[Pipe]
+    channel: Channel,
+    messages: Sequence[str | bytes] | Observable[str | bytes],
+    wait: float,
+    count: int | None,
+    manner: Manner,
+    tell: Callable[[str], None],
 ) -> int:
     try:
-        source = messages or _lines(_input())
-        output = _Output(count)
+        if not isinstance(messages, Observable):
+            source = messages or _messages(_lines(_input()), manner)
+            messages = reactivex.from_iterable(source, scheduler=NewThreadScheduler())
+        output = _Output(count, is_json=manner.is_json)
     except StandardStreamError:
         channel.sink.close()
         raise
 
     # Connect, listen, send ...
-    operators = [pipe.operator for pipe in pipes]
+    if manner.shows_pings:
+        tell_of_pings(channel, tell)
+    if isinstance(channel, LastingChannel):
+        channel.news.subscribe(tell)
+    operators = [pipe.operator for pipe in manner.pipes]
     channel.stream.pipe(*operators).subscribe(output.on_next, output.on_error, output.on_completed)
     _first_of(channel.ready)
     channel.ready.result()
-    sent = channel.sink.add_stream(reactivex.from_iterable(source, scheduler=NewThreadScheduler()))
+    sent = channel.sink.add_stream(messages)
     _first_of(sent, output.ended)
     if sent.done() and isinstance(sent.exception(), ChannelError):
         _first_of(output.ended)  # its last messages, then why
@@ -117,9 +138,9 @@ def _converse(
     # ... and close, which comes too late where the peer was first.
     too_late = channel.state is not ChannelState.OPEN
     _first_of(channel.sink.close(status.NORMAL_CLOSURE))
-    enough = output.ended.result()
-    if sent.done() and isinstance(error := sent.exception(), StandardStreamError):
+    if sent.done() and (error := sent.exception()) and not isinstance(error, ChannelError):
         raise error
+    enough = output.ended.result()
     if too_late and not enough:
         demand_normal_closure(channel)
     return 0
@@ -133,12 +154,14 @@ class _Output:
     it is the channel's thread that writes, and waits.
     """
 
-    def __init__(self, count: int | None) -> None:
+    def __init__(self, count: int | None, *, is_json: bool) -> None:
         if sys.stdout is None:
             raise StandardStreamError("standard output is closed; redirect it, to /dev/null if it does not matter")
         self._descriptor = sys.stdout.fileno()
         self._terminal = sys.stdout.isatty()
         self._encoding = sys.stdout.encoding if self._terminal else "utf-8"
+        self._is_json = is_json
+        self._has_colours = self._terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self.quiet_since = monotonic()
         """When the last message came; `inf` while it is dealt with."""
         self.ended: Future[bool] = Future()
@@ -153,10 +176,7 @@ class _Output:
 
     def on_next(self, message: object) -> None:
         self.quiet_since = inf
-        text = message if isinstance(message, str) else message.hex() if isinstance(message, bytes) else repr(message)
-        if self._terminal:
-            text = printable(text)
-        line = f"{text}\n".encode(self._encoding, "backslashreplace")
+        line = f"{self._text(message)}\n".encode(self._encoding, "backslashreplace")
         with self._lock:
             if not self.ended.done():
                 self._unwritten.append(line)
@@ -169,6 +189,18 @@ class _Output:
                 elif self._size == len(line):
                     self._arrived.set()
         self.quiet_since = monotonic()
+
+    def _text(self, message: object) -> str:
+        if self._is_json and isinstance(message, str):
+            text = indented(message, self._drawn) if self._terminal else indented(message)
+            if text is not None:
+                return text
+        text = message if isinstance(message, str) else message.hex() if isinstance(message, bytes) else repr(message)
+        return printable(text) if self._terminal else text
+
+    def _drawn(self, token: Token) -> str:
+        text = printable(token.text, keep="\n")
+        return f"\x1b[3{COLOURS[token.kind]}m{text}\x1b[39m" if token.kind and self._has_colours else text
 
     def on_error(self, error: Exception) -> None:
         if not isinstance(error, ChannelError):
@@ -228,6 +260,42 @@ def _input() -> int:
     return sys.stdin.fileno()
 
 
+def _messages(lines: Iterable[str], manner: Manner) -> Iterator[str | bytes]:
+    """What the lines are as messages."""
+    if manner.is_json:
+        yield from _json(lines)
+        return
+    for number, line in enumerate(lines, 1):
+        try:
+            yield manner.as_message(line)
+        except Mistake as error:
+            raise StandardStreamError(f"line {number} of standard input cannot be sent: {error}") from error
+
+
+def _json(lines: Iterable[str]) -> Iterator[str]:
+    """Lines put together until they are JSON, without those in between that are blank."""
+    reader, gathered, size, first = Reader(), list[str](), 0, 0
+    for number, line in enumerate(lines, 1):
+        if not gathered:
+            if not line.strip():
+                continue
+            first = number
+        gathered.append(line)
+        size += len(line) + 1
+        try:
+            reader.skim(line)
+        except NotJson as error:
+            where = f"line {number} of standard input, column {error.at + 1}"
+            raise StandardStreamError(f"{where}: this is not JSON: {error}") from error
+        if reader.is_whole:
+            yield "\n".join(gathered)
+            reader, gathered, size = Reader(), [], 0
+        elif size > LONGEST_LINE:
+            raise StandardStreamError(f"the JSON from line {first} on has more than {LONGEST_LINE:,} characters")
+    if gathered:
+        raise StandardStreamError(f"standard input ends within the JSON that begins at line {first}")
+
+
 def _lines(descriptor: int) -> Iterator[str]:
     """The lines of a file without their line breaks, each as soon as it is there."""
     # Not through sys.stdin: the interpreter cannot shut down while a thread waits inside it.
@@ -258,7 +326,7 @@ def _first_of(*futures: Future[Any]) -> None:
         pass
 
 
-def _until_quiet(channel: WebSocketChannel, output: _Output, wait: float) -> None:
+def _until_quiet(channel: Channel, output: _Output, wait: float) -> None:
     """Wait until everything has left and then, for `wait` seconds, nothing came, or until the output ended."""
     since = monotonic()
     was_arriving = 0

@@ -17,11 +17,14 @@ from rich.live import Live
 from rich.live_render import LiveRender
 from rich.segment import ControlType, Segment, Segments
 
+from rxecho.console.drawable import Excerpt
 from rxecho.console.lanes import Lanes
 from rxecho.console.panel import ConsolePanel
 from rxecho.console.transcript import Transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderResult
 
     from rxecho.marbles import Timeline
@@ -43,8 +46,16 @@ class Screen:
         shows_lanes: Whether the timeline's lanes are below the panel, and move.
     """
 
-    def __init__(self, console: Console, timeline: Timeline, *, url: str, verified: bool = True) -> None:
-        self.transcript = Transcript(self.changed)
+    def __init__(
+        self,
+        console: Console,
+        timeline: Timeline,
+        *,
+        url: str,
+        verified: bool = True,
+        excerpt: Callable[[str | bytes], Excerpt] = Excerpt.of,
+    ) -> None:
+        self.transcript = Transcript(self.changed, excerpt=excerpt)
         self.panel = ConsolePanel(self.transcript, url=url, verified=verified)
         self.shows_lanes = False
         self._lanes = Lanes(timeline)

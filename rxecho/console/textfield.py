@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from prompt_toolkit.keys import Keys
 
 from rxecho.console.graphemes import next_grapheme, previous_grapheme
+from rxecho.console.lines import Mistake, Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +35,11 @@ class TextField:
         history: What has been sent, the oldest first.
         recalled: How many lines back in the history the field is; 0 is the draft.
         draft: What was being written when recalling began.
-        submitted: What this key sent; `""` after any other key.
+        submitted: What this key sent, as `read` understands it; `""` after any other key.
+        mistake: Why this key did not send what is in the field; `""` after any other key.
         done: Whether this key was Ctrl+C, or Ctrl+D in an empty field.
+        read: What the text says, when Enter is pressed. Where it raises `Mistake` the text stays, and where it raises
+            `Unfinished` a line break is added to it.
     """
 
     text: str = ""
@@ -43,8 +47,10 @@ class TextField:
     history: tuple[str, ...] = ()
     recalled: int = 0
     draft: str = ""
-    submitted: str = ""
+    submitted: object = ""
+    mistake: str = ""
     done: bool = False
+    read: Callable[[str], object] = str
 
 
 def press(field: TextField, key: KeyPress) -> TextField:
@@ -56,7 +62,7 @@ def press(field: TextField, key: KeyPress) -> TextField:
     >>> reduce(press, map(KeyPress, ["H", "i", Keys.Enter]), TextField()).submitted
     'Hi'
     """
-    field = replace(field, submitted="", done=False)
+    field = replace(field, submitted="", mistake="", done=False)
     if key.key == Keys.BracketedPaste:
         return _insert(field, key.data.replace("\r\n", "\n").replace("\r", "\n"))
     if isinstance(key.key, Keys):
@@ -141,9 +147,15 @@ def _recall(step: int) -> Callable[[TextField], TextField]:
 def _send(field: TextField) -> TextField:
     if not field.text:
         return field
+    try:
+        submitted = field.read(field.text)
+    except Unfinished:
+        return _insert(replace(field, cursor=len(field.text)), "\n")
+    except Mistake as mistake:
+        return replace(field, mistake=str(mistake))
     repeated = field.history[-1:] == (field.text,)
     history = field.history if repeated else (*field.history, field.text)[-HISTORY:]
-    return TextField(history=history, submitted=field.text)
+    return TextField(history=history, submitted=submitted, read=field.read)
 
 
 def _finish(field: TextField) -> TextField:

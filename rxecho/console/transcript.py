@@ -1,4 +1,4 @@
-"""The transcript: which messages are shown above the panel, and which are only counted.
+"""The transcript: which messages and notices are shown above the panel, and which are only counted.
 
 On a message's way it stands beside the panel. Whoever sends or receives notes it here, in constant time
 and space; the display takes what was noted, at its own pace, and draws it.
@@ -14,16 +14,17 @@ from rich.segment import Segment
 from rich.style import Style
 
 from rxecho.console.drawable import Excerpt, symbols
+from rxecho.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
-__all__ = ["Entry", "More", "Transcript"]
+__all__ = ["Entry", "More", "Notice", "Transcript"]
 
 BURST = 100
-"""Messages each way that are shown at a time,"""
+"""Messages each way, and notices, that are shown at a time,"""
 FLOOD = 10
 """and after more than that came at a time, as long as it goes on."""
 ROWS = 50
@@ -39,23 +40,35 @@ class Entry(NamedTuple):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         arrow, style = ("→ ", _SENT) if self.sent else ("← ", _RECEIVED)
         marks = chain([Segment(symbols(arrow, options), style)], repeat(Segment("  ")))
-        rows = self.message.rows(options.update_width(max(options.max_width - 2, 1)), limit=ROWS)
+        rows = self.message.lines(options.update_width(max(options.max_width - 2, 1)), limit=ROWS)
         for mark, row in zip(marks, rows, strict=False):
-            yield from (mark, Segment(row), Segment.line())
+            yield from (mark, *row.render(console), Segment.line())
+
+
+class Notice(NamedTuple):
+    """What is to be said about the conversation and is no message: without an arrow, and indented where it goes on."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        marks = chain([Segment("")], repeat(Segment("  ")))
+        rows = Excerpt.of(printable(self.text)).rows(options.update_width(max(options.max_width - 2, 1)), limit=ROWS)
+        for mark, row in zip(marks, rows, strict=False):
+            yield from (mark, Segment(row, _DIM), Segment.line())
 
 
 class More(NamedTuple):
-    """Messages, sent or received, that are not shown."""
+    """Messages, sent or received, and notices that are not shown."""
 
     number: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from (Segment(symbols(f"… {self.number:,} more", options), _MORE), Segment.line())
+        yield from (Segment(symbols(f"… {self.number:,} more", options), _DIM), Segment.line())
 
 
 _SENT = Style(color="cyan", bold=True)
 _RECEIVED = Style(color="green", bold=True)
-_MORE = Style(dim=True)
+_DIM = Style(dim=True)
 
 
 class Transcript:
@@ -66,21 +79,25 @@ class Transcript:
 
     Args:
         changed: Called when there is something to take where there was nothing.
+        excerpt: What is kept of a message that came.
 
     Attributes:
         sent: Messages sent in all.
         received: Messages received in all.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], *, excerpt: Callable[[str | bytes], Excerpt] = Excerpt.of) -> None:
         self._changed = changed
+        self._excerpt = excerpt
         # Guards everything below: lines are noted by the loop's thread, messages by the channel's.
         self._lock = Lock()
         self.sent = 0
         self.received = 0
+        self._notices = 0
         self._taken = 0
-        self._room = {True: BURST, False: BURST}
-        self._noted: list[Entry | More] = []
+        # Of what is sent, of what is received, and of notices.
+        self._room: dict[bool | None, int] = dict.fromkeys((True, False, None), BURST)
+        self._noted: list[Entry | Notice | More] = []
         self._more = 0
 
     def note_sent(self, message: str | bytes) -> None:
@@ -90,7 +107,7 @@ class Transcript:
             if not self._room[True]:
                 self._more += 1
                 return
-            first = self._keep(Entry(True, Excerpt.of(message)))
+            first = self._keep(True, Entry(True, Excerpt.of(message)))
         if first:
             self._changed()
 
@@ -101,24 +118,35 @@ class Transcript:
             if not self._room[False]:
                 self._more += 1
                 return
-            first = self._keep(Entry(False, Excerpt.of(message)))
+            first = self._keep(False, Entry(False, self._excerpt(message)))
         if first:
             self._changed()
 
-    def take(self) -> list[Entry | More]:
-        """What was noted since the last time, each message either shown or summarised, in order."""
+    def note(self, text: str) -> None:
+        """Note what is no message."""
         with self._lock:
-            came = self.sent + self.received - self._taken
+            self._notices += 1
+            if not self._room[None]:
+                self._more += 1
+                return
+            first = self._keep(None, Notice(text))
+        if first:
+            self._changed()
+
+    def take(self) -> list[Entry | Notice | More]:
+        """What was noted since the last time, each either shown or summarised, in order."""
+        with self._lock:
+            came = self.sent + self.received + self._notices - self._taken
             self._taken += came
-            self._room = dict.fromkeys((True, False), BURST if came <= BURST else FLOOD)
+            self._room = dict.fromkeys((True, False, None), BURST if came <= BURST else FLOOD)
             self._summarise()
             noted, self._noted = self._noted, []
             return noted
 
-    def _keep(self, entry: Entry) -> bool:
+    def _keep(self, kind: bool | None, entry: Entry | Notice) -> bool:
         """Keep it, after what was only counted; say whether it is the first since the last `take`."""
         first = not self._noted
-        self._room[entry.sent] -= 1
+        self._room[kind] -= 1
         self._summarise()
         self._noted.append(entry)
         return first

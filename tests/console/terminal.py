@@ -17,6 +17,7 @@ import select
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +50,7 @@ class Terminal:
         command: The program and its arguments.
         columns: The terminal's width.
         lines: Its height.
-        environment: What differs from this process's; `None` removes a variable.
+        environment: What differs from this process's; `None` removes a variable. There is no history yet.
 
     Attributes:
         screen: The emulator.
@@ -65,6 +66,7 @@ class Terminal:
         lines: int = 24,
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
+        self._directory = tempfile.TemporaryDirectory()
         self.screen = pyte.HistoryScreen(columns, lines, history=10_000, ratio=0.5)
         self.output = b""
         self._stream = pyte.ByteStream(self.screen)
@@ -77,7 +79,14 @@ class Terminal:
             [*shell, *command],
             start_new_session=True,
             stdin=subprocess.DEVNULL,
-            env=_environment({"TERM": "xterm-256color", "PYTHONUTF8": "1", **(environment or {})}),
+            env=_environment(
+                {
+                    "TERM": "xterm-256color",
+                    "PYTHONUTF8": "1",
+                    "XDG_CONFIG_HOME": self._directory.name,
+                    **(environment or {}),
+                }
+            ),
         )
         self._exit = os.pidfd_open(self.process.pid)
 
@@ -91,6 +100,7 @@ class Terminal:
         self.hang_up()
         os.close(self._slave)
         os.close(self._exit)
+        self._directory.cleanup()
 
     # What the person does.
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
+from rich.text import Text
 
-from rxecho.console.drawable import Excerpt, spelled, symbols
+from rxecho.console.drawable import Excerpt, JsonExcerpt, spelled, symbols
 
 
 def options(width: int = 80, encoding: str = "utf-8") -> ConsoleOptions:
@@ -77,3 +78,44 @@ def test_where_the_terminal_has_no_unicode_everything_is_in_what_it_has(encoding
     assert theirs.encode(encoding)
     assert theirs.startswith("\\u65e5 ")
     assert Excerpt.of("x" * 400).rows(terminal, limit=1) == ["... 400 characters in all"]
+
+
+# JSON.
+
+
+def lines(message: str | bytes, *, width: int = 80, limit: int = 12, encoding: str = "utf-8") -> list[Text]:
+    return JsonExcerpt.of(message).lines(options(width, encoding), limit=limit)
+
+
+@given(st.text() | st.text('{}[]":,1\n\x1b\u202e日') | st.binary(), st.integers(2, 100), st.integers(1, 12))
+def test_a_message_where_json_is_awaited_stays_in_its_place_too(message: str | bytes, width: int, limit: int) -> None:
+    rows = [row.plain for row in lines(message, width=width, limit=limit)]
+    assert len(rows) <= limit
+    assert all(cell_len(row) <= width for row in rows[:-1])
+    assert not any(character < " " or character == "\u202e" for character in "".join(rows))
+
+
+def test_each_kind_of_token_has_its_colour() -> None:
+    drawn = lines('{"a":["b",1,null]}')
+    coloured = {row.plain[span.start : span.end]: span.style for row in drawn for span in row.spans}
+    assert coloured == {'"a"': "color(4)", '"b"': "color(2)", "1": "color(6)", "null": "color(5)"}
+
+
+def test_a_string_that_has_no_room_goes_on_in_its_colour() -> None:
+    rows = lines(f'["{"x" * 30}"]', width=20)
+    assert [row.plain for row in rows] == ["[", '  "' + "x" * 17, "x" * 13 + '"', "]"]
+    assert {str(span.style) for row in rows for span in row.spans} == {"color(2)"}
+
+
+def test_of_a_long_string_the_beginning_is_shown() -> None:
+    rows = [row.plain for row in lines(f'{{"data": "{"x" * 1_000_000}"}}', limit=4)]
+    assert rows == ["{", '  "data": "' + "x" * 69, "x" * 80, "… 1,000,012 characters in all"]
+
+
+@pytest.mark.parametrize("text", ["hello", '{"a": 1', "[2026-01-01] " + "x " * 5_000, "1 2", ""])
+def test_what_is_not_json_is_drawn_as_ever(text: str) -> None:
+    assert [row.plain for row in lines(text)] == Excerpt.of(text).rows(options(), limit=12)
+
+
+def test_bidi_overrides_in_json_are_shown_and_not_obeyed_and_all_of_it_is_ascii_where_it_must() -> None:
+    assert [row.plain for row in lines('["\u202e日"]', encoding="ascii")] == ["[", '  "\\u202e\\u65e5"', "]"]

@@ -13,6 +13,7 @@ from prompt_toolkit.keys import Keys
 from reactivex import operators as ops
 from reactivex.testing import ReactiveTest, TestScheduler
 
+from rxecho.console.lines import as_hex, as_json
 from rxecho.console.textfield import HISTORY, TextField, press
 
 on_next = ReactiveTest.on_next
@@ -149,6 +150,32 @@ def test_a_paste_arrives_whole_with_its_line_breaks_kept(line_break: str) -> Non
 def test_what_the_terminals_encoding_could_not_decode_is_marked_because_utf8_cannot_carry_it() -> None:
     assert typed("a\udcffb").text == "a\ufffdb"
     assert press(TextField(), pasted("\udcff\ud83d\ude00")).text == "\ufffd😀"
+
+
+# What may be sent.
+
+
+def json_field() -> TextField:
+    return TextField(read=as_json)
+
+
+def test_what_is_unfinished_goes_on_behind_a_line_break_until_it_is_whole() -> None:
+    field = typed("[1,", Keys.Left, Keys.Enter, "2", Keys.Enter, into=json_field())
+    assert (field.text, field.submitted, field.mistake) == ("[1,\n2\n", "", "")
+    assert typed("]", Keys.Enter, into=field).submitted == "[1,\n2\n]"
+
+
+def test_a_mistake_stays_in_the_field_and_is_told_once() -> None:
+    field = typed("{1}", Keys.Left, Keys.Enter, into=json_field())
+    assert (field.text, field.cursor, field.submitted, field.history) == ("{1}", 2, "", ())
+    assert "line 1, column 2" in field.mistake
+    assert typed("x", into=field).mistake == ""
+
+
+def test_what_was_right_is_recalled_as_it_was_typed_and_the_next_line_is_judged_as_well() -> None:
+    field = typed("00 ff", Keys.Enter, into=TextField(read=as_hex))
+    assert (field.submitted, field.history) == (b"\x00\xff", ("00 ff",))
+    assert typed("x", Keys.Enter, into=field).mistake
 
 
 # History.

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, Group
 
-from rxecho.console.transcript import BURST, FLOOD, Entry, More, Transcript
+from rxecho.console.drawable import JsonExcerpt
+from rxecho.console.transcript import BURST, FLOOD, Entry, More, Notice, Transcript
 
 
-def drawn(*entries: Entry | More, width: int = 80, encoding: str = "utf-8") -> str:
+def drawn(*entries: Entry | Notice | More, width: int = 80, encoding: str = "utf-8") -> str:
     output = io.BytesIO()
     console = Console(
         file=io.TextIOWrapper(output, encoding=encoding), force_terminal=True, color_system=None, width=width
@@ -26,7 +27,7 @@ def transcript() -> Transcript:
     return Transcript(lambda: None)
 
 
-def received(*messages: str | bytes) -> list[Entry | More]:
+def received(*messages: str | bytes) -> list[Entry | Notice | More]:
     book = transcript()
     for message in messages:
         book.note_received(message)
@@ -41,7 +42,7 @@ STEPS = st.lists(st.tuples(st.sampled_from([True, False, None]), st.integers(1, 
 def test_shown_and_summarised_add_up_to_what_came_in_its_order(steps: list[tuple[bool | None, int]]) -> None:
     book = transcript()
     came: list[tuple[bool, str]] = []
-    taken: list[Entry | More] = []
+    taken: list[Entry | Notice | More] = []
     for sent, number in steps:
         if sent is None:
             taken += book.take()
@@ -55,6 +56,7 @@ def test_shown_and_summarised_add_up_to_what_came_in_its_order(steps: list[tuple
         if isinstance(item, More):
             at += item.number
         else:
+            assert isinstance(item, Entry)
             assert (item.sent, item.message.head) == came[at]
             at += 1
     assert at == len(came)
@@ -172,3 +174,56 @@ def test_it_is_ascii_where_the_terminal_has_no_unicode() -> None:
     book = transcript()
     book.note_sent("日")
     assert drawn(*book.take(), More(3), encoding="ascii") == "> \\u65e5\n... 3 more\n"
+
+
+# Notices.
+
+
+def test_a_notice_stands_where_it_was_noted_without_an_arrow() -> None:
+    book = transcript()
+    book.note_sent("one")
+    book.note("ping received: Hello")
+    book.note_received("two")
+    assert drawn(*book.take()) == "→ one\nping received: Hello\n← two\n"
+
+
+def test_notices_are_no_messages_but_those_that_are_not_shown_are_summarised_too() -> None:
+    book = transcript()
+    for _ in range(BURST + 7):
+        book.note("x")
+    book.note_received("y")
+    taken = book.take()
+    assert taken[BURST:] == [More(7), Entry(False, ("y", 1))]  # type: ignore[arg-type]
+    assert (book.sent, book.received) == (0, 1)
+    book.note("x")
+    assert len(book.take()) == 1
+
+
+def test_a_notice_commands_nothing_and_cannot_fake_a_message() -> None:
+    rows = drawn(Notice("ping received: " + "x" * 23 + "← fake\n← fake\x1b[31m"), width=40).splitlines()
+    assert len(rows) == 2
+    assert rows[1].startswith("  ← fake\\n← fake\\e[31m")
+
+
+# JSON.
+
+
+def json_rows(message: str, width: int = 80) -> str:
+    book = Transcript(lambda: None, excerpt=JsonExcerpt.of)
+    book.note_received(message)
+    return drawn(*book.take(), width=width)
+
+
+def test_json_that_came_is_indented_in_its_place() -> None:
+    assert json_rows('{"a":[1,2.50],"b":{}}') == '← {\n    "a": [\n      1,\n      2.50\n    ],\n    "b": {}\n  }\n'
+
+
+def test_what_is_no_json_is_shown_as_it_came() -> None:
+    assert json_rows("hello {") == "← hello {\n"
+
+
+def test_deep_and_huge_json_takes_at_most_fifty_rows() -> None:
+    for text in ("[" * 10_000 + "]" * 10_000, "[" + "1," * 8_000_000 + "1]"):
+        rows = json_rows(text).splitlines()
+        assert len(rows) == 50
+        assert rows[-1] == f"  … {len(text):,} characters in all"
