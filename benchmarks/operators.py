@@ -1,4 +1,4 @@
-"""What the operators cost a message, beside RxPY's `map`.
+"""What the operators cost a message, beside RxPY's `map`, and what a hundred reconnects leave behind.
 
 Run as `uv run --group bench python benchmarks/operators.py`. Every figure is the median of several runs, taken in turn
 with all the others. A message goes from a subject through the operator to a subscriber that does nothing; the time is
@@ -8,9 +8,13 @@ over when the last has come there, on whichever thread, and that without an oper
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
+import subprocess
 import sys
+import threading
+import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,10 +32,13 @@ from reactivex.scheduler import EventLoopScheduler
 from reactivex.subject import Subject
 from servers import MESSAGE
 
-from rxecho import operators
+from rxecho import WebSocketChannel, open_channel, operators
 from rxecho.recording import record
 
 MESSAGES = 200_000
+RECONNECTS = 100
+WARM = 10
+"""Reconnects before those that count."""
 JSON = '{"symbol":"RXE","price":101.25}'
 VALUE = {"symbol": "RXE", "price": 101.25}
 
@@ -116,6 +123,7 @@ def main(runs: int) -> None:
     print(f"Medians of {runs}, Python {sys.version.split()[0]}, {os.cpu_count()} processors\n")
     with TemporaryDirectory() as directory:
         report_costs(runs, (*COSTS, ("record(path)", MESSAGE, partial(recording, directory))))
+    report_reconnects()
 
 
 def report_costs(runs: int, costs: Sequence[Cost]) -> None:
@@ -128,6 +136,52 @@ def report_costs(runs: int, costs: Sequence[Cost]) -> None:
     for (name, _, _), microseconds in zip(costs, taken, strict=True):
         cost = microseconds - bare
         print(f"    {name:<40} {cost:6.2f} µs  {cost / mapped:6.1f} x")
+
+
+def report_reconnects() -> None:
+    """Connections that a server drops after one message, one after the other, in one subscription."""
+    serving = [sys.executable, "-m", "rxecho", "serve", "--port", "0"]
+    with subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        url = server.stdout.readline().split()[-1] + "flaky?after=1"
+        try:
+            reconnected(url, WARM)
+            tracemalloc.start()
+            before = left_behind()
+            began = perf_counter()
+            reconnected(url, RECONNECTS)
+            took = perf_counter() - began
+            after = left_behind()
+        finally:
+            server.terminate()
+    print(f"{RECONNECTS} reconnects in {took:.1f} s:")
+    for what, one, other in zip(("threads", "descriptors", "KiB of memory"), before, after, strict=True):
+        print(f"    {what:<40} {one:,} before, {other:,} after")
+
+
+def reconnected(url: str, number: int) -> None:
+    def greet(channel: WebSocketChannel) -> None:
+        channel.sink.add(MESSAGE)
+
+    open_channel(url).pipe(
+        operators.reconnect(min_delay=0.001, max_delay=0.002),
+        ops.do_action(greet),
+        operators.messages(),
+        ops.take(number),
+    ).run()
+
+
+def left_behind() -> tuple[int, int, int]:
+    """Threads, descriptors and KiB, once those of the last connection have gone."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("rxecho "):
+            thread.join(10)
+    gc.collect()
+    return (
+        threading.active_count(),
+        sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        tracemalloc.get_traced_memory()[0] // 1024,
+    )
 
 
 if __name__ == "__main__":

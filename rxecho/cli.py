@@ -732,10 +732,11 @@ def _serve(server: EchoServer) -> int:
 
 def _start(running: ExitStack, server: _Server) -> _Server:
     try:
-        return running.enter_context(server)
+        running.enter_context(server)
     except OSError as error:
         reason = (error.strerror or str(error)).rpartition(": ")[2]
         raise click.ClickException(f"the server cannot listen: {reason}; try another --host or --port") from error
+    return server
 
 
 def _client_tls(ca: str | None, cert: str | None, key: str | None, *, insecure: bool) -> ssl.SSLContext | None:

@@ -7,24 +7,34 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def test_the_program_in_readme_shows_what_the_server_echoed(tmp_path: Path) -> None:
-    (program,) = PROGRAMS
-    script = tmp_path / "recipe.py"
+RECIPE, LASTING = PROGRAMS
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"), [(RECIPE, "The server says: Hello number 4!"), (LASTING, "{'number': 2}")]
+)
+def test_the_programs_in_readme_show_what_the_server_echoed(program: str, shown: str, tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
     script.write_text(program)
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=50)
     assert ran.stderr == ""
-    assert ran.stdout.strip() == "The server says: Hello number 4!"
+    assert ran.stdout.strip() == shown
 
 
-def test_the_program_in_readme_has_at_most_30_lines_and_all_four_steps() -> None:
-    (program,) = PROGRAMS
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_in_readme_has_at_most_30_lines(program: str) -> None:
     assert len(program.splitlines()) <= 30
-    assert re.findall(r"# (connect|listen|send|close)$", program, re.MULTILINE) == [
+
+
+def test_the_recipe_in_readme_has_all_four_steps() -> None:
+    assert re.findall(r"# (connect|listen|send|close)$", RECIPE, re.MULTILINE) == [
         "connect",
         "listen",
         "send",

@@ -34,14 +34,14 @@ def latency(
     echo, and nothing is emitted for it. Of what has not come back, the newest 10,000 messages are waited for.
 
     Example:
+        >>> from concurrent.futures import Future
         >>> from reactivex import operators as ops
         >>> from rxecho import EchoServer, WebSocketChannel
         >>> with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
-        ...     with channel.stream.pipe(latency(channel.sink)).subscribe(lambda seconds: print(seconds < 10)):
-        ...         channel.sink.add("Hello!")
-        ...         channel.stream.pipe(ops.first()).run()
+        ...     seconds = channel.stream.pipe(latency(channel.sink), ops.first(), ops.to_future(Future))
+        ...     channel.sink.add("Hello!")  # not before somebody listens
+        ...     0 < seconds.result(timeout=10) < 10
         True
-        'Hello!'
 
         In virtual time:
 

@@ -31,6 +31,18 @@ def snapshots(initial_data: T | None = None) -> Callable[[Observable[T]], Observ
         >>> reactivex.throw(OSError("gone")).pipe(snapshots("…")).run()
         AsyncSnapshot(ConnectionState.DONE, error=OSError('gone'))
 
+        With `W` for waiting, `A` for active and `D` for done:
+
+        >>> from reactivex import operators as ops
+        >>> from rxecho.marbles import diagram
+        >>> def states(source):
+        ...     return source.pipe(snapshots(), ops.map(lambda snapshot: snapshot.connection_state.name[0]))
+        >>> print(diagram(states, "-a--b---|", label="snapshots()"))
+        --a-----b-------|
+        [ snapshots() ]
+        W-A-----A-------(D,|)
+        each character 0.5 s
+
     Args:
         initial_data: The data until the first value comes.
 
