@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ReplyTimeout", "UnknownReply", "request"]
 
+_TICK: Final = 1e-6
+"""Seconds that are the least a scheduler waits: what is left beyond that is a float's inexactness."""
 REMEMBERED: Final = 10_000
 """Requests that nobody waits for any more, whose replies are known to be late."""
 
@@ -262,7 +264,7 @@ class _Requests:
         with self._lock:
             self._is_timing = False
             now = self._now()
-            late = {number: waiter for number, (waiter, until) in self._waiting.items() if until <= now}
+            late = {number: waiter for number, (waiter, until) in self._waiting.items() if until - now < _TICK}
             for number in late:
                 self._give_up(number)
         for number, waiter in late.items():

@@ -155,6 +155,17 @@ def test_a_request_fails_when_no_reply_comes_in_time() -> None:
     assert isinstance(second.error, TimeoutError)
 
 
+def test_times_that_a_float_cannot_say_exactly_expire_too() -> None:
+    server = Server(delay=100)
+    ask = request(server, timeout=0.2)
+    replies: list[Recorder[Any]] = [Recorder() for _ in range(20)]
+    for recorder in replies:
+        ask({"n": 1}).subscribe(recorder, scheduler=server.time)
+        server.time.advance_by(0.1)
+    server.time.advance_to(10)
+    assert all(isinstance(recorder.error, ReplyTimeout) for recorder in replies)
+
+
 def test_a_late_reply_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
     server = Server(delay=11)
     reply: Recorder[Any] = Recorder()
