@@ -177,7 +177,9 @@ class _Conversation:
             sent.subscribe(self._screen.transcript.note_sent),
             said.pipe(ops.observe_on(writer)).subscribe(self._carry_out),
             said.pipe(ops.filter(_is_close)).subscribe(self._leave),
-            script.subscribe(said.on_next, self._on_error, self._on_script_end),
+            script.subscribe(
+                partial(self._soon, said.on_next), self._on_error, partial(self._soon, self._on_script_end, said)
+            ),
             fields.subscribe(self._show_field),
             # Before the end is said, so that it takes another key to leave at once.
             fields.pipe(ops.filter(_is_done)).subscribe(self._leave_at_once),
@@ -284,9 +286,9 @@ class _Conversation:
         is_open = self._screen.panel.state <= ChannelState.OPEN
         return (is_open or key.key in (Keys.ControlC, Keys.ControlD)) and not _toggles_lanes(key)
 
-    def _on_script_end(self) -> None:
+    def _on_script_end(self, said: Subject[Any]) -> None:
         """The server's last word may still be on its way."""
-        self._soon(partial(self._loop.call_later, PATIENCE, self._channel.sink.close, NORMAL_CLOSURE))
+        self._loop.call_later(PATIENCE, said.on_next, Close())
 
     def _leave(self, close: Close) -> None:
         """The user wants no more; the channel closes when the last line is on its way."""

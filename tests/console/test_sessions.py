@@ -181,7 +181,7 @@ def test_what_was_received_is_replayed_to_a_pipe(session: Path) -> None:
 def test_the_console_plays_both_sides_of_a_session_and_ends_with_it(session: Path) -> None:
     with Terminal([*RXECHO, "replay", str(session)], columns=100) as terminal:
         assert terminal.wait() == 0
-        for text in ("→ Hello!", "← Hello!", "→ é", "← é", "Closed by the server: 1000"):
+        for text in ("→ Hello!", "← Hello!", "→ é", "← é", "Closed: 1000"):
             terminal.wait_for(text)
 
 
