@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.cells import chop_cells
 from rich.text import Text
 
-from rxecho.console.json_text import COLOURS, NotJson, Reader, Token, could_go_on, laid_out
+from rxecho.console.json_text import COLOURS, NotJson, Reader, Token, could_go_on, in_a_row, laid_out
 from rxecho.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions
 
-__all__ = ["Excerpt", "JsonExcerpt", "count", "spelled", "symbols"]
+__all__ = ["BriefJsonExcerpt", "Excerpt", "JsonExcerpt", "count", "spelled", "symbols"]
 
 _ASCII = str.maketrans(
     {"→": ">", "←": "<", "↑": "^", "↓": "v", "❯": ">", "●": "*", "…": "...", "·": "-", "↵": "\\n"}  # noqa: RUF001
@@ -82,6 +82,7 @@ class JsonExcerpt(Excerpt):
     """The beginning of a message that is drawn indented and coloured if it is JSON, and as it came otherwise."""
 
     __slots__ = ()
+    layout = staticmethod(laid_out)
 
     def lines(self, options: ConsoleOptions, *, limit: int) -> list[Text]:
         """Each item and each member on rows of its own."""
@@ -89,7 +90,7 @@ class JsonExcerpt(Excerpt):
             return super().lines(options, limit=limit)
         text = Text()
         rows = 1
-        for kind, token in laid_out(tokens):
+        for kind, token in self.layout(tokens):
             text.append(spelled(token, options, keep="\n"), f"color({COLOURS[kind]})" if kind else None)
             rows += token.startswith("\n")
             if rows > limit:
@@ -113,6 +114,13 @@ class JsonExcerpt(Excerpt):
                 return None
             return [*tokens, Token("string" if rest[0] == '"' else "", rest)]
         return tokens if reader.is_whole or len(self.head) < self.size else None
+
+
+class BriefJsonExcerpt(JsonExcerpt):
+    """The same without a line for each member, for where there is little room."""
+
+    __slots__ = ()
+    layout = staticmethod(in_a_row)
 
 
 def _chopped(line: Text, width: int) -> list[Text]:

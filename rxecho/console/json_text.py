@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["COLOURS", "NotJson", "Reader", "Token", "could_go_on", "indented", "laid_out"]
+__all__ = ["COLOURS", "NotJson", "Reader", "Token", "could_go_on", "in_a_row", "indented", "laid_out"]
 
 LONGEST: Final = 2**20
 """Characters that are indented at once: more would hold up whoever waits for it."""
@@ -158,6 +158,14 @@ def laid_out(tokens: Iterable[Token]) -> Iterator[Token]:
             yield Token("", "\n" + "  " * depth)
         yield Token("", ": ") if text == ":" else token
         before = text
+
+
+def in_a_row(tokens: Iterable[Token]) -> Iterator[Token]:
+    """The tokens with blanks between them, on one line."""
+    for token in tokens:
+        yield token
+        if token.text in (":", ","):
+            yield Token("", " ")
 
 
 def indented(text: str, draw: Callable[[Token], str] = lambda token: token.text) -> str | None:

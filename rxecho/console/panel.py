@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from rxecho.connection import ChannelState
-from rxecho.console.drawable import Excerpt, JsonExcerpt, spelled, symbols
+from rxecho.console.drawable import BriefJsonExcerpt, Excerpt, spelled, symbols
 from rxecho.console.graphemes import next_grapheme, previous_grapheme
 from rxecho.console.textfield import TextField
 from rxecho.endpoint import without_password
@@ -125,7 +125,7 @@ class Latest:
 class LatestJson(Latest):
     """The same, where what comes is JSON."""
 
-    excerpt = staticmethod(JsonExcerpt.of)
+    excerpt = staticmethod(BriefJsonExcerpt.of)
 
 
 def prompt(field: TextField, options: ConsoleOptions) -> Text:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
-from rxecho.console.drawable import Excerpt, JsonExcerpt, spelled, symbols
+from rxecho.console.drawable import BriefJsonExcerpt, Excerpt, JsonExcerpt, spelled, symbols
 
 
 def options(width: int = 80, encoding: str = "utf-8") -> ConsoleOptions:
@@ -119,3 +119,9 @@ def test_what_is_not_json_is_drawn_as_ever(text: str) -> None:
 
 def test_bidi_overrides_in_json_are_shown_and_not_obeyed_and_all_of_it_is_ascii_where_it_must() -> None:
     assert [row.plain for row in lines('["\u202e日"]', encoding="ascii")] == ["[", '  "\\u202e\\u65e5"', "]"]
+
+
+def test_json_in_little_room_is_coloured_and_on_one_line() -> None:
+    rows = BriefJsonExcerpt.of('{"price":1.10,\n\n"sizes":[1,2]}').lines(options(40), limit=3)
+    assert [row.plain for row in rows] == ['{"price": 1.10, "sizes": [1, 2]}']
+    assert {span.style for span in rows[0].spans} >= {"color(4)", "color(6)"}

@@ -192,7 +192,7 @@ def test_json_is_indented_and_coloured_and_nothing_of_it_changed(heard: Heard) -
         row = terminal.display.index('    "b": 1.10,')
         cells = terminal.screen.buffer[row]
         assert (cells[4].fg, cells[9].fg) == ("blue", "cyan")
-        terminal.wait_for('│   "b": 1.10,')
+        terminal.wait_for('│ {"b": 1.10, "a": [12345678901234567890], "b": 1e400}')
         leave(terminal)
 
 
