@@ -10,7 +10,7 @@ import pytest
 
 import rxecho
 
-HEAVY = ["reactivex", "rich", "websocket", "websockets", "prompt_toolkit"]
+HEAVY = ["reactivex", "rich", "websocket", "websockets", "prompt_toolkit", "msgspec"]
 
 
 def fresh(statement: str) -> list[str]:

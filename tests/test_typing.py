@@ -16,9 +16,12 @@ MYPY = [sys.executable, "-m", "mypy", f"--config-file={ROOT / 'pyproject.toml'}"
 RIGHT = '''
 import ssl
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import assert_type
 
 import rxecho
+from rxecho import operators
+from rxecho.recording import record
 from reactivex import Observable, Subject
 from reactivex import operators as ops
 from rich.console import Console
@@ -63,6 +66,34 @@ def talk(url: str) -> None:
     assert_type(sink.done, Future[None])
     assert_type(sink.buffered_amount, int)
     assert_type(sink.dropped, int)
+
+
+@dataclass
+class Quote:
+    """What a server sends."""
+
+    price: float
+
+
+def last(url: str) -> None:
+    """Operators keep what is known of the values."""
+    sink = operators.ReconnectingSink(overflow="drop_oldest")
+    channels = rxecho.open_channel(url).pipe(operators.reconnect(when=["lost", 1012]), sink.follow())
+    assert_type(channels, Observable[rxecho.WebSocketChannel])
+    messages = channels.pipe(operators.messages())
+    assert_type(messages, Observable[Message])
+    assert_type(messages.pipe(operators.from_json(Quote)), Observable[Quote])
+    assert_type(messages.pipe(operators.text()), Observable[str])
+    assert_type(messages.pipe(operators.binary()), Observable[bytes])
+    assert_type(messages.pipe(operators.heartbeat(10)), Observable[Message])
+    assert_type(messages.pipe(operators.rate(1)), Observable[operators.Rate])
+    newest = operators.conflate()
+    assert_type(messages.pipe(newest), Observable[Message])
+    assert_type(newest.dropped, int)
+    assert_type(messages.pipe(operators.bounded(10, "error")), Observable[Message])
+    assert_type(channels.pipe(operators.multiplex("on", b"off", bool)), Observable[Message])
+    assert_type(messages.pipe(record("session.jsonl")), Observable[Message])
+    assert_type(record("session.jsonl")(rxecho.WebSocketChannel.connect(url)), rxecho.WebSocketChannel)
 
 
 def look(channel: rxecho.WebSocketChannel) -> None:
