@@ -433,9 +433,9 @@ def serve(host: str, port: int, cert: str | None, key: str | None) -> Task:
     epilog="""\b
 Examples:
   rxecho connect wss://example.org/ --record session.jsonl
-  rxecho replay session.jsonl --speed 10         the console, ten times as fast
-  rxecho replay session.jsonl --speed inf | wc   what was received, at once
-  rxecho replay session.jsonl --serve            the server's side, to any client
+  rxecho replay session.jsonl --speed 10        the console, ten times as fast
+  rxecho replay session.jsonl --speed inf | wc  what was received, at once
+  rxecho replay session.jsonl --serve           the server's side, to a client
 """
 )
 @click.argument("file", type=_FILE)
