@@ -34,7 +34,7 @@ def multiplex(
 
     RxJS's `WebSocketSubject.multiplex`. The subscribe message is sent to each channel that comes, so it is sent again
     after `reconnect`. The first subscriber has it sent, and those that join share it; the next first one begins anew.
-    It ends as `messages` does.
+    It ends as `messages` does. One that raises is alone with it.
 
     Example:
         Two topics over one connection, which `replay` and `ref_count` share, and whoever comes later finds open:
@@ -117,7 +117,7 @@ def multiplex(
 
 
 def _shared(source: Observable[Message]) -> Observable[Message]:
-    """RxPY's `share`, which begins anew also after an end."""
+    """RxPY's `share`, which begins anew also after an end, and where a subscriber that raises is alone with it."""
     lock = threading.RLock()
     # Under the lock: through what all of them subscribe to the source, while anybody does; and how many do.
     subject: Subject[Message] | None = None
@@ -128,13 +128,21 @@ def _shared(source: Observable[Message]) -> Observable[Message]:
         observer: abc.ObserverBase[Message], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         nonlocal subject, connection, number
+
+        def pass_on(message: Message) -> None:
+            if not isolate(observer.on_next, message):
+                leave()
+
+        def pass_on_end(*error: Exception) -> None:
+            isolate(observer.on_error if error else observer.on_completed, *error)
+
         with lock:
             is_first = subject is None
             if subject is None:
                 subject, connection, number = Subject(), SingleAssignmentDisposable(), 0
             mine, my_connection = subject, connection
             number += 1
-            subscription = mine.subscribe(observer)
+            subscription = mine.subscribe(pass_on, pass_on_end, pass_on_end)
 
         def forget() -> None:
             """Let the next begin anew."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
+import reprlib
 import threading
 from collections.abc import Hashable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from reactivex import Observable
-from reactivex.disposable import Disposable
+from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable, SingleAssignmentDisposable
 from reactivex.scheduler import TimeoutScheduler
 
 from rxecho.clock import clock_of
 from rxecho.errors import ChannelClosed
+from rxecho.isolation import isolate
 from rxecho.operators._excerpt import excerpt
 from rxecho.operators._from_json import json_decoder
 from rxecho.operators._json_error import JsonError
 from rxecho.operators._to_json import json_encoder
-from rxecho.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +50,8 @@ class UnknownReply(Exception):
 
     def __init__(self, id: object, message: Message) -> None:  # noqa: A002 - as it is called
         super().__init__(
-            f"a reply has the id {printable(repr(id))}, which no request had: {excerpt(message)}; check what sent it"
+            f"a reply has the id {excerpt(reprlib.repr(id))}, which no request had: {excerpt(message)}; "
+            "check what sent it"
         )
         self.id = id
         self.message = message
@@ -119,13 +121,13 @@ def request(
         encode: Makes a message of a request and an id. Unless given, a request is a mapping, sent as JSON.
         decode: Takes a message apart into an id and a reply; `None` for what is no reply. Unless given, a reply is a
             JSON object with an id that is text or a number.
-        ids: Where ids come from; 1, 2, 3 and so on unless given.
+        ids: Where ids come from, which differ from those that are in flight; 1, 2, 3 and so on unless given.
         unmatched: Told of replies whose id was never given out; the logger `rxecho` warns of them unless given.
         scheduler: Whose time the timeout is in; the first subscription's, or the system's, unless given.
 
     Returns:
         A function from a request to an observable, which fails with `ReplyTimeout`, with what ended the channel, with
-        `ChannelClosed` where it was closed, or with what `encode` or the sink raised.
+        `ChannelClosed` where it was closed, or with what `encode`, `ids` or the sink raised.
 
     Raises:
         ValueError: `timeout` is no number of seconds above 0.
@@ -172,6 +174,10 @@ class _Requests:
         self._waiting: dict[Hashable, tuple[abc.ObserverBase[Any], float]] = {}
         self._given_up: dict[Hashable, None] = {}
         self._is_timing = False
+        # Until the channel ends.
+        self._listening = SingleAssignmentDisposable()
+        self._timing = SerialDisposable()
+        self._subscriptions = CompositeDisposable(self._listening, self._timing)
 
     def ask(self, body: Any) -> Observable[Any]:
         """An observable of the reply to `body`."""
@@ -179,21 +185,24 @@ class _Requests:
         def subscribe(
             observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            number = next(self._ids)
+            with self._lock:
+                number = next(self._ids)
+            message = self._encode(body, number)
+            with self._lock:
+                self._listen(scheduler)
+                if self._end is not None:
+                    raise self._end
+                if number in self._waiting:
+                    raise ValueError(f"a request with the id {number!r} still waits for its reply; let ids differ")
+                self._waiting[number] = observer, self._now() + (self._timeout or 0.0)
             try:
-                message = self._encode(body, number)
-                with self._lock:
-                    self._listen(scheduler)
-                    if self._end is not None:
-                        raise self._end
-                    self._waiting[number] = observer, self._now() + (self._timeout or 0.0)
                 self._channel.sink.add(message)
             except Exception as error:  # noqa: BLE001 - the subscriber's to know
-                self._give_up(number)
+                self._give_up(number, observer)
                 observer.on_error(error)
             else:
                 self._time()
-            return Disposable(lambda: self._give_up(number))
+            return Disposable(lambda: self._give_up(number, observer))
 
         return Observable(subscribe)
 
@@ -203,7 +212,9 @@ class _Requests:
             given = self._scheduler or scheduler
             self._timer = given or TimeoutScheduler.singleton()
             self._now = clock_of(given)
-            self._channel.stream.subscribe(self._on_message, self._fail_all, self._on_completed, scheduler=given)
+            self._listening.disposable = self._channel.stream.subscribe(
+                self._on_message, self._fail_all, self._on_completed, scheduler=given
+            )
 
     def _on_message(self, message: Message) -> None:
         try:
@@ -218,11 +229,12 @@ class _Requests:
         with self._lock:
             waiter = self._waiting.pop(number, None) if is_possible else None
             is_late = is_possible and number in self._given_up
+        # Whoever raises is alone with it: the stream that all of them share goes on.
         if waiter is not None:
-            waiter[0].on_next(reply)
-            waiter[0].on_completed()
+            if isolate(waiter[0].on_next, reply):
+                isolate(waiter[0].on_completed)
         elif not is_late:
-            self._tell(UnknownReply(number, message))
+            isolate(self._tell, UnknownReply(number, message))
 
     def _tell(self, error: UnknownReply) -> None:
         if self._unmatched is not None:
@@ -238,13 +250,16 @@ class _Requests:
             self._end = error
             waiting = list(self._waiting.values())
             self._waiting.clear()
+        self._subscriptions.dispose()
         for observer, _ in waiting:
-            observer.on_error(error)
+            isolate(observer.on_error, error)
 
-    def _give_up(self, number: Hashable) -> None:
-        """Nobody waits for this reply any more; remember that, for a while."""
+    def _give_up(self, number: Hashable, observer: abc.ObserverBase[Any]) -> None:
+        """This one waits for its reply no longer; remember that, for a while."""
         with self._lock:
-            if self._waiting.pop(number, None) is not None:
+            waiter = self._waiting.get(number)
+            if waiter is not None and waiter[0] is observer:  # not another's, with the same id after it was answered
+                del self._waiting[number]
                 self._given_up[number] = None
                 if len(self._given_up) > REMEMBERED:
                     del self._given_up[next(iter(self._given_up))]
@@ -258,21 +273,18 @@ class _Requests:
                 return
             self._is_timing = True
             _, until = next(iter(self._waiting.values()))
-            self._timer.schedule_relative(max(until - self._now(), 0.0), self._expire)
+            self._timing.disposable = self._timer.schedule_relative(max(until - self._now(), 0.0), self._expire)
 
     def _expire(self, *_: object) -> None:
         with self._lock:
             self._is_timing = False
             now = self._now()
             late = {number: waiter for number, (waiter, until) in self._waiting.items() if until - now < _TICK}
-            for number in late:
-                self._give_up(number)
+            for number, waiter in late.items():
+                self._give_up(number, waiter)
         for number, waiter in late.items():
-            waiter.on_error(
-                ReplyTimeout(
-                    f"no reply to request {number!r} within {self._timeout:g} s; check the server, or ask again"
-                )
-            )
+            fault = f"no reply to request {number!r} within {self._timeout:g} s; check the server, or ask again"
+            isolate(waiter.on_error, ReplyTimeout(fault))
         self._time()
 
 

@@ -203,6 +203,44 @@ def test_what_unsubscribe_raises_is_told_and_harms_nothing(monkeypatch: pytest.M
     assert told == [ZeroDivisionError]
 
 
+def test_a_subscriber_that_raises_keeps_no_message_from_those_that_share_the_topic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+
+    def fail(_: Message) -> None:
+        raise ZeroDivisionError
+
+    with topics() as (server, url):
+        quotes = open_channel(url).pipe(topic("BTC"))
+        other: Recorder[Message] = Recorder()
+        quotes.subscribe(fail)
+        with quotes.subscribe(other):
+            server.was_asked(1)
+            server.publish("BTC", 1)
+            server.publish("BTC", 2)
+            assert values(other, 2) == [1, 2]
+        assert server.was_asked(1) == ["-BTC"]
+    assert told == [ZeroDivisionError]
+
+
+def test_a_subscriber_that_handles_no_errors_keeps_no_end_from_those_that_share_the_topic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+    with topics() as (server, url):
+        quotes = open_channel(url).pipe(topic("BTC"))
+        other: Recorder[Message] = Recorder()
+        quotes.subscribe()
+        quotes.subscribe(other)
+        server.was_asked(1)
+        server.drop()
+        assert isinstance(other.wait_for_end(), ConnectionLost)
+    assert told == [ConnectionLost]
+
+
 def test_an_error_of_the_channels_is_passed_on() -> None:
     recorder: Recorder[Message] = Recorder()
     fault = OSError("no descriptor left")

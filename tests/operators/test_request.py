@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count, repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 import reactivex
 from peer import BadPeer, Recorder, connected
 from raw_server import CLOSE, TEXT, TIMEOUT
-from reactivex import Observable
+from reactivex import Observable, Observer
 from reactivex import operators as ops
 from reactivex.scheduler import VirtualTimeScheduler
 from reactivex.subject import Subject
@@ -187,6 +190,17 @@ def test_a_reply_to_a_request_that_was_given_up_is_ignored(caplog: pytest.LogCap
     assert caplog.records == []
 
 
+def test_a_timer_does_not_outlive_the_channel() -> None:
+    with connected() as (channel, peer):
+        before = set(threading.enumerate())
+        reply = asking(request(channel, timeout=3600)({"n": 1}))
+        (timer,) = set(threading.enumerate()) - before
+        peer.leave()
+        reply.wait_for_end()
+        timer.join(TIMEOUT)
+        assert not timer.is_alive()
+
+
 def test_without_a_timeout_a_request_waits() -> None:
     server = Server(delay=1000)
     reply: Recorder[Any] = Recorder()
@@ -232,6 +246,11 @@ def test_a_reply_with_an_unknown_id_is_one_warning_in_the_log(caplog: pytest.Log
     assert text.isprintable()
 
 
+def test_a_reply_with_a_huge_id_is_not_quoted_whole() -> None:
+    assert len(str(UnknownReply("x" * 100_000, "message"))) < 200
+    assert len(str(UnknownReply([[[["x" * 100_000] * 100] * 100]] * 100, "message"))) < 200
+
+
 # The channel ends.
 
 
@@ -255,6 +274,110 @@ def test_a_first_request_to_a_channel_that_has_ended_fails() -> None:
     with EchoServer() as server, WebSocketChannel.connect(server.url_for("/close")) as channel:
         channel.sink.done.result(TIMEOUT)
         assert isinstance(asking(request(channel)({"n": 1})).wait_for_end(), ChannelClosed)
+
+
+# One that fails is alone with it.
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was raised to nobody."""
+    types: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: types.append(args.exc_type))
+    return types
+
+
+def fail(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+def test_a_subscriber_that_raises_keeps_no_reply_from_another(told: list[object]) -> None:
+    with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ask = request(channel)
+        ask({"n": 1}).subscribe(fail)
+        assert ask({"n": 2}).run()["n"] == 2
+    assert told == [ZeroDivisionError]
+
+
+def test_an_observer_of_unknown_replies_that_raises_keeps_no_reply_from_anybody(told: list[object]) -> None:
+    unmatched: Observer[UnknownReply] = Observer(fail)
+    with connected() as (channel, peer):
+        reply = asking(request(channel, unmatched=unmatched)({"n": 1}))
+        answer(peer, {"id": 7})
+        answer(peer, {"id": 1})
+        assert reply.wait_for_end() is None
+    assert told == [ZeroDivisionError]
+
+
+def test_one_that_handles_no_errors_keeps_no_end_of_the_channel_from_another(told: list[object]) -> None:
+    with connected() as (channel, peer):
+        ask = request(channel)
+        ask({"n": 1}).subscribe()
+        other = asking(ask({"n": 2}))
+        peer.leave()
+        assert isinstance(other.wait_for_end(), ConnectionLost)
+    assert told == [ConnectionLost]
+
+
+def test_one_that_handles_no_errors_keeps_no_timeout_from_another(told: list[object]) -> None:
+    server = Server(delay=100)
+    ask = request(server, timeout=10)
+    later: Recorder[Any] = Recorder()
+    other: Recorder[Any] = Recorder()
+    ask({"n": 1}).subscribe(scheduler=server.time)
+    ask({"n": 2}).subscribe(other, scheduler=server.time)
+    server.time.advance_to(5)
+    ask({"n": 3}).subscribe(later, scheduler=server.time)
+    server.time.advance_to(15)
+    assert isinstance(other.error, ReplyTimeout)
+    assert isinstance(later.error, ReplyTimeout)
+    assert told == [ReplyTimeout]
+
+
+# Ids.
+
+
+def test_an_id_that_is_in_flight_is_the_error_of_the_second_request() -> None:
+    with connected() as (channel, peer):
+        ask = request(channel, ids=repeat("x"))
+        first = asking(ask({"n": 1}))
+        error = asking(ask({"n": 2})).wait_for_end()
+        assert isinstance(error, ValueError)
+        assert "a request with the id 'x' still waits for its reply" in str(error)
+        answer(peer, {"id": "x"})
+        assert first.wait_for_end() is None
+
+
+def test_an_id_may_come_again_once_it_was_answered() -> None:
+    with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ask = request(channel, ids=repeat("x"))
+        replies = asking(reactivex.of(1, 2, 3).pipe(ops.map(lambda n: ask({"n": n})), ops.concat_all()))
+        assert replies.wait_for_end() is None
+        assert [reply["n"] for reply in replies.values] == [1, 2, 3]
+
+
+def test_an_id_that_comes_again_while_its_reply_is_passed_on_belongs_to_the_second_request() -> None:
+    with EchoServer() as server, WebSocketChannel.connect(server.url) as channel:
+        ask = request(channel, ids=repeat("x"))
+        second: Recorder[Any] = Recorder()
+
+        def ask_again(_: object) -> None:
+            ask({"n": 2}).subscribe(second)
+
+        ask({"n": 1}).subscribe(ask_again)
+        assert second.wait_for_end() is None
+        assert second.values == [{"n": 2, "id": "x"}]
+
+
+def test_a_generator_gives_ids_to_several_threads() -> None:
+    def ids() -> Iterator[int]:
+        for number in count():
+            time.sleep(0)  # lets the others come meanwhile
+            yield number
+
+    with EchoServer() as server, WebSocketChannel.connect(server.url) as channel, ThreadPoolExecutor(8) as threads:
+        ask = request(channel, ids=ids())
+        assert len(set(threads.map(lambda n: ask({"n": n}).run()["id"], range(200)))) == 200
 
 
 # Mistakes.
