@@ -16,7 +16,7 @@ from reactivex.subject import BehaviorSubject, Subject
 from rxecho.connection import ChannelState
 from rxecho.errors import ChannelClosed
 from rxecho.operators import ReconnectingSink, ReconnectPhase, ReconnectState, messages, reconnect
-from rxecho.status import GOING_AWAY, SERVICE_RESTART, TRY_AGAIN_LATER
+from rxecho.status import ABNORMAL_CLOSURE, GOING_AWAY, SERVICE_RESTART, TRY_AGAIN_LATER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,13 +71,13 @@ class LastingChannel:
 
     @property
     def close_code(self) -> int | None:
-        """That of the latest channel."""
-        return self._latest.close_code if self._latest else None
+        """That of the latest channel; 1006 while there has been none."""
+        return self._latest.close_code if self._latest else ABNORMAL_CLOSURE
 
     @property
     def close_reason(self) -> str | None:
         """That of the latest channel."""
-        return self._latest.close_reason if self._latest else None
+        return self._latest.close_reason if self._latest else ""
 
     @property
     def arriving_amount(self) -> int:

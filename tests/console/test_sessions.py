@@ -80,6 +80,7 @@ def test_ctrl_c_ends_the_console_at_once_while_it_waits_to_connect_again() -> No
         terminal.send(CTRL_C)
         assert terminal.wait() == 0
         terminal.wait_for("Closed before it was open")
+        assert "Traceback" not in terminal.text
 
 
 def test_plain_mode_connects_again_and_says_so_on_standard_error() -> None:
