@@ -211,8 +211,10 @@ def test_each_connection_of_a_stream_of_channels_has_its_number(path: Path, serv
 
 
 def test_a_connection_that_outlives_the_subscription_is_recorded_to_its_end(path: Path, server: EchoServer) -> None:
-    with record(path)(open_channel(server.url)).pipe(ops.first()).run() as channel:
+    left = threading.Event()
+    with record(path)(open_channel(server.url)).pipe(ops.finally_action(left.set), ops.first()).run() as channel:
         channel.sink.done.result(timeout=10)
+    assert left.wait(10)
     assert [type(event) for event in of(path, 0)] == [Disposed]
     assert isinstance(of(path)[-1], Closed)
 
