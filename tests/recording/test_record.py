@@ -15,6 +15,7 @@ import reactivex
 from hypothesis import given
 from hypothesis import strategies as st
 from raw_server import PING, TEXT, Peer, raw_server
+from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.scheduler import VirtualTimeScheduler
 from reactivex.subject import Subject
@@ -212,7 +213,8 @@ def test_each_connection_of_a_stream_of_channels_has_its_number(path: Path, serv
 
 def test_a_connection_that_outlives_the_subscription_is_recorded_to_its_end(path: Path, server: EchoServer) -> None:
     left = threading.Event()
-    with record(path)(open_channel(server.url)).pipe(ops.finally_action(left.set), ops.first()).run() as channel:
+    told: Observable[WebSocketChannel] = record(path)(open_channel(server.url)).pipe(ops.finally_action(left.set))
+    with told.pipe(ops.first()).run() as channel:
         channel.sink.done.result(timeout=10)
     assert left.wait(10)
     assert [type(event) for event in of(path, 0)] == [Disposed]
