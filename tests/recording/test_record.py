@@ -141,14 +141,16 @@ def test_a_failed_connect_is_recorded(path: Path) -> None:
 def test_pings_and_pongs_are_recorded(path: Path) -> None:
     def conduct(peer: Peer) -> None:
         peer.open()
+        peer.receive()
         peer.send(PING, b"theirs")
         peer.receive()
         peer.close()
 
     with raw_server(conduct) as port:
         channel = record(path)(WebSocketChannel.connect(f"ws://127.0.0.1:{port}/"))
+        channel.sink.add("recorded by now")
         channel.sink.done.result(timeout=10)
-    _, ping, pong, _ = Recording(path)
+    *_, ping, pong, _ = Recording(path)
     assert ping == Received(ping.time, ping=b"theirs")
     assert pong == Sent(pong.time, pong=b"theirs")
 
