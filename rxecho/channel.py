@@ -16,7 +16,7 @@ from typing import Any, Literal, Never, Self, TypedDict, Unpack
 import reactivex
 from reactivex import Observable, abc
 from reactivex import operators as ops
-from reactivex.disposable import CompositeDisposable, Disposable
+from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
 from rxecho.connection import ChannelState, Connection, Listener, Tap
 from rxecho.endpoint import Endpoint
@@ -26,7 +26,7 @@ from rxecho.sink import WebSocketSink
 from rxecho.status import CloseCode
 from rxecho.streams import MessageStream, Multicast, StateStream
 
-__all__ = ["ConnectOptions", "WebSocketChannel", "open_channel"]
+__all__ = ["ConnectOptions", "WebSocketChannel", "connector", "open_channel"]
 
 
 class WebSocketChannel:
@@ -47,8 +47,13 @@ class WebSocketChannel:
     'Hello!'
     """
 
-    def __init__(self, connection: Connection) -> None:
-        """Take over a connection that was not started; use `WebSocketChannel.connect` instead."""
+    def __init__(self, connection: Connection, before: Callable[[Any], object] | None = None) -> None:
+        """Take over a connection that was not started; use `WebSocketChannel.connect` instead.
+
+        Args:
+            connection: What `connection.start` starts.
+            before: Called with the channel before that: whoever wants to miss nothing of what comes first.
+        """
         if not isinstance(connection, Connection):
             raise TypeError("a channel is made by WebSocketChannel.connect(url)")
         self._connection = connection
@@ -56,6 +61,8 @@ class WebSocketChannel:
         self._states = StateStream(connection)
         self._end: Multicast[Never] = Multicast()
         self._sink = WebSocketSink(connection)
+        if before:
+            before(self)
         connection.start(
             Listener(
                 on_message=self._stream.on_next,
@@ -126,7 +133,7 @@ class WebSocketChannel:
             ping_timeout=ping_timeout,
             max_message_size=max_message_size,
         )
-        return connect()
+        return connect(None)
 
     @classmethod
     def _prepare(
@@ -139,8 +146,8 @@ class WebSocketChannel:
         ping_timeout: float | None,
         max_message_size: int,
         **handshake: Any,
-    ) -> Callable[[], Self]:
-        """Judge the URL and the options, once for any number of channels."""
+    ) -> Callable[[Callable[[Any], object] | None], Self]:
+        """Judge the URL and the options, once for any number of channels; what is returned takes a `before`."""
         endpoint = Endpoint.parse(url, **handshake)
         seconds = {
             "connect_timeout": connect_timeout,
@@ -153,7 +160,7 @@ class WebSocketChannel:
                 raise ValueError(f"{name} is a number of seconds above 0, not {value!r}")
         if max_message_size < 1:
             raise ValueError(f"max_message_size is a number of bytes above 0, not {max_message_size!r}")
-        return lambda: cls(Connection(endpoint, **seconds, max_message_size=max_message_size))
+        return lambda before: cls(Connection(endpoint, **seconds, max_message_size=max_message_size), before)
 
     @property
     def stream(self) -> Observable[Message]:
@@ -352,20 +359,22 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
     ...     ).run()
     'Hello!'
     """
-    # With the defaults of `connect`, and judged once, now, instead of at each subscription.
-    arguments = signature(WebSocketChannel.connect).bind(url, **options)
-    arguments.apply_defaults()
-    connect = WebSocketChannel._prepare(**arguments.arguments)
+    connect = connector(url, **options)
 
     def subscribe(
         observer: abc.ObserverBase[WebSocketChannel], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        channel = connect()
-        # Where it never opens, its end says why.
-        opened = reactivex.from_future(channel.ready).pipe(
-            ops.map(lambda _: channel), ops.catch(lambda _error, _source: reactivex.empty())
-        )
-        ended: Observable[Any] = channel._end
+        notifications = SingleAssignmentDisposable()
+
+        def listen(channel: WebSocketChannel) -> None:
+            # Where it never opens, its end says why.
+            opened = reactivex.from_future(channel.ready).pipe(
+                ops.map(lambda _: channel), ops.catch(lambda _error, _source: reactivex.empty())
+            )
+            ended: Observable[Any] = channel._end
+            notifications.disposable = reactivex.merge(opened, ended).subscribe(
+                on_next, observer.on_error, observer.on_completed, scheduler=scheduler
+            )
 
         def on_next(channel: WebSocketChannel) -> None:
             try:
@@ -378,9 +387,17 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
         def close() -> None:
             channel.sink.close(CloseCode.NORMAL_CLOSURE)
 
-        notifications = reactivex.merge(opened, ended).subscribe(
-            on_next, observer.on_error, observer.on_completed, scheduler=scheduler
-        )
+        # Before it connects, so that it is emitted on its own thread, before anything is read.
+        channel = connect(listen)
         return CompositeDisposable(notifications, Disposable(close))
 
     return Observable(subscribe)
+
+
+def connector(
+    url: str, **options: Unpack[ConnectOptions]
+) -> Callable[[Callable[[WebSocketChannel], object] | None], WebSocketChannel]:
+    """Judge a URL and options, now, with the defaults of `connect`; what is returned connects, each time."""
+    arguments = signature(WebSocketChannel.connect).bind(url, **options)
+    arguments.apply_defaults()
+    return WebSocketChannel._prepare(**arguments.arguments)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import ssl
 
     from reactivex import Observable
+    from reactivex.subject import Subject
 
     from rxecho.console.lasting import Channel
     from rxecho.console.manner import Manner
@@ -613,8 +614,8 @@ def _way_to_talk(
     if json and binary:
         raise click.UsageError("--json and --binary exclude each other")
     as_message = lines.as_json if json else lines.as_hex if binary else lines.as_text
-    connect = partial(_open, reconnect=reconnect, record=record)
-    manner = Manner(as_message, is_json=json, shows_pings=show_ping_pong, pipes=pipes)
+    manner = Manner(as_message, is_json=json, pings=_pings() if show_ping_pong else None, pipes=pipes)
+    connect = partial(_open, reconnect=reconnect, record=record, pings=manner.pings)
     if not (plain or execute) and _on_terminal():
         if wait is not None or count is not None:
             raise click.UsageError("-w and -n belong to plain mode: write --plain, too")
@@ -681,24 +682,43 @@ def _talk_plainly(
         raise click.ClickException(str(error)) from error
 
 
-def _open(url: str, options: Options, *, reconnect: bool, record: str | None) -> Channel:
-    from rxecho.channel import WebSocketChannel, open_channel
+def _open(url: str, options: Options, *, reconnect: bool, record: str | None, pings: Subject[str] | None) -> Channel:
+    from rxecho.channel import WebSocketChannel, connector, open_channel
 
     try:
-        if not (reconnect or record):
+        if not (reconnect or record or pings):
             return WebSocketChannel.connect(url, **options)
-        channels = open_channel(url, **options)  # which judges the URL, before there is a file
+        connect = connector(url, **options)  # which judges the URL, before there is a file
         recorder = _recorder(record) if record else None
-        if reconnect:
-            from rxecho.console.lasting import LastingChannel
 
-            return LastingChannel(recorder(channels) if recorder else channels)
-        assert recorder
-        return recorder(WebSocketChannel.connect(url, **options))
+        def prepare(channel: Channel) -> None:
+            """Before it connects, so that nothing is missed."""
+            if recorder and isinstance(channel, WebSocketChannel):
+                recorder(channel)
+            if pings:
+                from rxecho.console.pings import tell_of_pings
+
+                tell_of_pings(channel, pings.on_next)
+
+        if not reconnect:
+            return connect(prepare)
+        from rxecho.console.lasting import LastingChannel
+
+        channels = open_channel(url, **options)
+        lasting = LastingChannel(recorder(channels) if recorder else channels)
+        prepare(lasting)
+        return lasting
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except (OSError, RuntimeError) as error:
         raise click.ClickException(f"the system has nothing left to connect with: {error}") from error
+
+
+def _pings() -> Subject[str]:
+    """What is told of pings before anybody listens is kept."""
+    from reactivex.subject import ReplaySubject
+
+    return ReplaySubject(100)
 
 
 def _recorder(file: str) -> Recorder:

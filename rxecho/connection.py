@@ -257,7 +257,6 @@ class Connection:
     def start(self, listener: Listener) -> None:
         """Begin to connect, in the background, and tell `listener` what happens."""
         self._listener = listener
-        self._on_message = listener.on_message
         try:
             self.thread.start()
         except RuntimeError:  # the system has no thread left
@@ -377,7 +376,6 @@ class Connection:
 
         with self._lock:
             self._taps += (tap,)
-            self._on_message = self._tell_and_hand_over
         return end
 
     def _tell(self, sent: bool, opcode: Opcode, payload: Message) -> None:
@@ -763,7 +761,7 @@ class Connection:
 
     def _hand_over(self, arrived: Iterator[Message | ControlFrame]) -> bool:
         """Hand over what has arrived; true when that was all, false when the rest has to wait."""
-        on_message = self._on_message
+        on_message = self._tell_and_hand_over if self._taps else self._listener.on_message
         self._is_handing_over = True
         # What a blocked socket kept held back was not the flusher's to write.
         self._is_holding = False

@@ -85,7 +85,7 @@ def test_a_channel_is_emitted_although_its_state_is_ahead_of_its_ready() -> None
     class SlowlyReady(WebSocketChannel):
         """One whose own thread is interrupted between the two, until somebody has subscribed."""
 
-        def __init__(self, connection: Any) -> None:
+        def __init__(self, connection: Any, before: Any = None) -> None:
             succeed = connection.ready.succeed
 
             def succeed_later(value: None) -> None:
@@ -94,7 +94,7 @@ def test_a_channel_is_emitted_although_its_state_is_ahead_of_its_ready() -> None
                 succeed(value)
 
             connection.ready.succeed = succeed_later
-            super().__init__(connection)
+            super().__init__(connection, before)
             assert is_open.wait(TIMEOUT)
 
     recording = Recording()

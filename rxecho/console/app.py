@@ -18,7 +18,7 @@ from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 from reactivex import Observable, just, never
 from reactivex import operators as ops
-from reactivex.disposable import CompositeDisposable, Disposable
+from reactivex.disposable import CompositeDisposable
 from reactivex.scheduler import EventLoopScheduler
 from reactivex.subject import Subject
 from rich.console import Console
@@ -35,7 +35,7 @@ from rxecho.console.lanes import beginning, brief, key_label
 from rxecho.console.lasting import LastingChannel
 from rxecho.console.manner import TEXT, Manner
 from rxecho.console.panel import Latest, LatestJson, duration
-from rxecho.console.pings import payload_text, tell_of_pings
+from rxecho.console.pings import payload_text
 from rxecho.console.screen import Screen
 from rxecho.console.textfield import HISTORY, TextField, press
 from rxecho.errors import ChannelClosed, ChannelError
@@ -210,7 +210,7 @@ class _Conversation:
         return CompositeDisposable(
             latest,
             self._news().subscribe(transcript.note),
-            Disposable(tell_of_pings(self._channel, transcript.note) if self._manner.shows_pings else None),
+            (self._manner.pings or never()).subscribe(transcript.note),
             messages.subscribe(transcript.note_received, self._on_drained, self._on_drained),
             messages.connect(),
             self._channel.states.subscribe(self._show_state, on_completed=self._hear_the_end),

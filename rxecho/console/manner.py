@@ -10,6 +10,8 @@ from rxecho.console.lines import as_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reactivex.subject import Subject
+
     from rxecho.console.lines import AsMessage
     from rxecho.expression import Pipe
 
@@ -23,13 +25,13 @@ class Manner:
     Attributes:
         as_message: What a line is as a message.
         is_json: Whether lines are JSON, and JSON that comes is indented, and coloured in a terminal.
-        shows_pings: Whether pings and pongs are told of.
+        pings: What is told of pings and pongs, each in some words; `None` where nothing is.
         pipes: Operators that messages go through before they are shown.
     """
 
     as_message: AsMessage = as_text
     is_json: bool = False
-    shows_pings: bool = False
+    pings: Subject[str] | None = None
     pipes: Sequence[Pipe] = ()
 
 

@@ -29,7 +29,6 @@ from rxecho.console.json_text import COLOURS, NotJson, Reader, Token, indented
 from rxecho.console.lasting import LastingChannel
 from rxecho.console.lines import Mistake
 from rxecho.console.manner import TEXT, Manner
-from rxecho.console.pings import tell_of_pings
 from rxecho.errors import ChannelError
 from rxecho.printable import printable
 
@@ -99,7 +98,11 @@ def run(
         return _converse(channel, messages, wait, count, manner, tell)
     except KeyboardInterrupt:
         with suppress(KeyboardInterrupt):  # once more: it has waited enough
-            wait_for([channel.sink.close(status.NORMAL_CLOSURE)], timeout=_PATIENCE)
+            done = channel.sink.close(status.NORMAL_CLOSURE)
+            # In short waits: a signal that comes just before one does not interrupt it.
+            until = monotonic() + _PATIENCE
+            while not done.done() and monotonic() < until:
+                wait_for([done], timeout=_PATIENCE / 20)
         return 130
 
 
@@ -121,8 +124,8 @@ def _converse(
         raise
 
     # Connect, listen, send ...
-    if manner.shows_pings:
-        tell_of_pings(channel, tell)
+    if manner.pings:
+        manner.pings.subscribe(tell)
     if isinstance(channel, LastingChannel):
         channel.news.subscribe(tell)
     operators = [pipe.operator for pipe in manner.pipes]

@@ -37,7 +37,8 @@ def multiplex(
     It ends as `messages` does. One that raises is alone with it.
 
     Example:
-        Two topics over one connection, which `replay` and `ref_count` share, and whoever comes later finds open:
+        Two topics over one connection, which `replay` and `ref_count` share, and whoever comes later finds open. Once
+        `reconnect` has given up, they give that end to whoever comes then: make the channels anew.
 
         >>> import json
         >>> import reactivex

@@ -60,8 +60,9 @@ def record(path: str | os.PathLike[str], *, scheduler: abc.SchedulerBase | None 
 
     What it returns takes a channel and returns it, from then on recorded in both directions to its end. Or it is put
     into a `pipe`, as an operator that hands everything on: channels, as `open_channel` and `reconnect` emit them, are
-    recorded one by one; other values are written as what was received, with how the stream ended. Values that are
-    neither `str` nor `bytes` are written as JSON; one that is not to be had as JSON is an error of that stream.
+    recorded one by one, and nothing that they receive is missed, however early; other values are written as what was
+    received, with how the stream ended. Values that are neither `str` nor `bytes` are written as JSON; one that is not
+    to be had as JSON is an error of that stream.
 
     Each line outlives the process as soon as it was written: a crash loses at most the one being written. A disk that
     fills up ends the recording, not what is recorded: the error goes to `threading.excepthook`, once.

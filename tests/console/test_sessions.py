@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_server import Peer, raw_server
+from peer import BadPeer, frame
+from raw_server import CLOSE, PING, TEXT, Peer, raw_server
 from terminal import CTRL_C, TIMEOUT, Terminal
 
 from rxecho import EchoServer, WebSocketChannel
@@ -151,6 +152,25 @@ def test_all_connections_of_a_session_that_reconnects_are_in_one_recording(tmp_p
     told = [event for event in events(path) if event["event"] == "received" and "text" in event]
     received = [(event["text"], event.get("connection", 1)) for event in told]
     assert received == [("one", 1), ("two", 2)]
+
+
+@pytest.mark.parametrize("reconnect", [[], ["--reconnect"]])
+def test_what_a_server_says_as_it_opens_is_recorded_and_told(tmp_path: Path, reconnect: list[str]) -> None:
+    def greet(plain_peer: Peer) -> None:
+        peer = BadPeer(plain_peer.sock)
+        peer.open_with(frame(PING, b"early") + frame(TEXT, b"Hello!"))
+        peer.send(CLOSE, peer.receive_close())
+
+    path = tmp_path / "session.jsonl"
+    with raw_server(greet) as port:
+        url = f"ws://127.0.0.1:{port}/"
+        status, received, said = plain("connect", url, "--record", str(path), "--show-ping-pong", "-n", "1", *reconnect)
+    assert (status, received) == (0, "Hello!\n")
+    assert "ping received: early" in said
+    assert [event.get("text") or event["ping"] for event in events(path) if event["event"] == "received"] == [
+        "ZWFybHk=",
+        "Hello!",
+    ]
 
 
 @pytest.mark.parametrize("reconnect", [[], ["--reconnect"]])

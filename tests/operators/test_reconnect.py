@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf, nan
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -406,6 +407,10 @@ def test_nothing_is_left_of_a_wait_on_a_timer_that_was_given_up() -> None:
         channels = open_channel(f"ws://127.0.0.1:{port}/").pipe(reconnect(states=states, min_delay=60, max_delay=60))
         with channels.subscribe(on_error=lambda _: None):
             states.wait_for(2)
-    for thread in set(threading.enumerate()) - before:
-        thread.join(TIMEOUT)
-        assert not thread.is_alive()
+    # The channel's thread may start the timer only now, to give it up at once.
+    deadline = monotonic() + TIMEOUT
+    while left := set(threading.enumerate()) - before:
+        assert monotonic() < deadline, left
+        for thread in left:
+            if thread.ident is not None:  # it has started
+                thread.join(TIMEOUT)
