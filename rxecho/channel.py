@@ -21,7 +21,7 @@ from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignme
 from rxecho.connection import ChannelState, Connection, Listener, Tap
 from rxecho.endpoint import Endpoint
 from rxecho.errors import ChannelError
-from rxecho.frames import Message
+from rxecho.frames import Message, Opcode
 from rxecho.sink import WebSocketSink
 from rxecho.status import CloseCode
 from rxecho.streams import MessageStream, Multicast, StateStream
@@ -307,8 +307,22 @@ class WebSocketChannel:
         return f"<{type(self).__name__} {self._connection.url} {self.state.name}>"
 
     def _tap(self, tap: Tap) -> Callable[[], None]:
-        """Tell of each message, ping and pong from now on; see `Connection.tap`."""
-        return self._connection.tap(tap)
+        """Tell of each message, ping and pong from now on, and of the messages that are still kept.
+
+        See `Connection.tap` and `MessageStream.tap`; each is told of before anybody else gets it.
+        """
+
+        def tell(message: Message) -> None:
+            tap(False, Opcode.TEXT if isinstance(message, str) else Opcode.BINARY, message)
+
+        end = self._connection.tap(tap)
+        heard = self._stream.tap(tell)
+
+        def end_both() -> None:
+            end()
+            heard.dispose()
+
+        return end_both
 
     def _on_end(self, error: ChannelError | None) -> None:
         self._stream.end(error)

@@ -131,7 +131,7 @@ class Listener:
 
 
 Tap = Callable[[bool, Opcode, Message], None]
-"""What is told of each message, ping and pong: whether it was sent, what it is, and its payload."""
+"""What is told of messages, pings and pongs: whether it was sent, what it is, and its payload."""
 
 
 class _Ended(Exception):
@@ -361,10 +361,10 @@ class Connection:
         return ChannelClosed(f"the channel to {self.url} {how}; connect a new one to go on")
 
     def tap(self, tap: Tap) -> Callable[[], None]:
-        """Tell of each message, ping and pong from now on, in the order in which they cross the wire.
+        """Tell of each message that is sent, and of each ping and pong, from now on, in the order of the wire.
 
-        Of what is received before it is handed over, on the connection's own thread; of what is sent before it
-        leaves, with a lock held: `tap` must be quick, and may neither send nor raise.
+        Of what is received on the connection's own thread; of what is sent before it leaves, with a lock held: `tap`
+        must be quick, and may neither send nor raise. Messages that are received have a `Listener`.
 
         Returns:
             What ends it.
@@ -381,10 +381,6 @@ class Connection:
     def _tell(self, sent: bool, opcode: Opcode, payload: Message) -> None:
         for tap in self._taps:
             tap(sent, opcode, payload)
-
-    def _tell_and_hand_over(self, message: Message) -> None:
-        self._tell(False, Opcode.TEXT if isinstance(message, str) else _BINARY, message)
-        self._listener.on_message(message)
 
     def pause(self) -> None:
         """Stop reading, as soon as the message that is being handed over has been."""
@@ -761,7 +757,7 @@ class Connection:
 
     def _hand_over(self, arrived: Iterator[Message | ControlFrame]) -> bool:
         """Hand over what has arrived; true when that was all, false when the rest has to wait."""
-        on_message = self._tell_and_hand_over if self._taps else self._listener.on_message
+        on_message = self._listener.on_message
         self._is_handing_over = True
         # What a blocked socket kept held back was not the flusher's to write.
         self._is_holding = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 from reactivex import Observable, Observer, abc
@@ -107,6 +108,7 @@ class MessageStream(Multicast[Message]):
         if self._kept is not None:
             with self._lock:
                 if self._first is None:
+                    Multicast.on_next(self, value)  # to those who are only told
                     self._keep(value)
                     return
             self.catch_up()
@@ -130,6 +132,20 @@ class MessageStream(Multicast[Message]):
         while kept and first in self._observers:
             if not isolate(first.on_next, kept.popleft()):
                 self._remove(first)
+
+    def tap(self, tell: Callable[[Message], None]) -> abc.DisposableBase:
+        """Tell of each message, of those that are still kept, too, before its subscribers get it.
+
+        Who is told is no subscriber: the first of those still gets what was kept. `tell` must be quick, and may not
+        raise.
+        """
+        observer = Observer(tell, lambda _: None)  # how it ends, others are told
+        with self._lock:
+            for message in self._kept or ():
+                tell(message)
+            if not self._has_ended:
+                self._observers = (observer, *self._observers)
+        return Disposable(lambda: self._remove(observer))
 
     def end(self, error: Exception | None) -> None:
         """End, for the first subscriber after what was kept."""

@@ -54,7 +54,7 @@ def until(condition: Callable[[], bool]) -> None:
 def test_a_tap_is_told_of_messages_pings_and_pongs_as_they_cross_the_wire() -> None:
     told: list[tuple[bool, int, Message]] = []
     with connected(ping_interval=None) as (channel, peer):
-        channel._connection.tap(lambda *what: told.append(what))
+        channel._tap(lambda *what: told.append(what))
         recorder = listen(channel)
         channel.sink.add("é")
         channel.sink.add(b"\0")
@@ -83,7 +83,7 @@ def test_a_tap_is_told_of_messages_pings_and_pongs_as_they_cross_the_wire() -> N
 def test_a_tap_is_told_of_a_message_before_its_subscribers_are_and_of_what_is_sent_before_its_answer() -> None:
     told: list[object] = []
     with connected(ping_interval=None) as (channel, peer):
-        channel._connection.tap(lambda *what: told.append(what))
+        channel._tap(lambda *what: told.append(what))
         channel.stream.subscribe(told.append)
         recorder = listen(channel)
         channel.sink.add("question")
@@ -95,18 +95,41 @@ def test_a_tap_is_told_of_a_message_before_its_subscribers_are_and_of_what_is_se
 def test_a_tap_takes_nothing_from_whoever_subscribes_first() -> None:
     told: list[object] = []
     with connected(ping_interval=None) as (channel, peer):
-        channel._connection.tap(lambda *what: told.append(what))
+        channel._tap(lambda *what: told.append(what))
         peer.send(TEXT, b"early")
         until(lambda: len(told) == 1)
         assert listen(channel).wait_for(1) == ["early"]
+
+
+def test_a_tap_is_told_of_what_came_before_it_as_long_as_nobody_has_had_it() -> None:
+    told: list[object] = []
+    with connected(behind=frame(TEXT, b"early"), ping_interval=None) as (channel, peer):
+        until(lambda: bool(channel._stream._kept))
+        channel._tap(lambda *what: told.append(what))
+        assert told == [(False, TEXT, "early")]
+        recorder = listen(channel)
+        peer.send(TEXT, b"later")
+        assert recorder.wait_for(2) == ["early", "later"]
+    assert told == [(False, TEXT, "early"), (False, TEXT, "later")]
+
+
+def test_a_tap_is_told_of_messages_that_a_closed_channel_still_keeps() -> None:
+    told: list[object] = []
+    with connected(behind=frame(TEXT, b"early") + frame(CLOSE, b"")) as (channel, peer):
+        peer.receive_close()
+        peer.leave()
+        channel.sink.done.result(TIMEOUT)
+        channel._tap(lambda *what: told.append(what))
+        assert listen(channel).wait_for_end() is None
+    assert told == [(False, TEXT, "early")]
 
 
 def test_a_tap_that_was_ended_is_told_nothing_more_and_the_others_are() -> None:
     first: list[object] = []
     second: list[object] = []
     with connected(ping_interval=None) as (channel, peer):
-        end = channel._connection.tap(lambda *what: first.append(what))
-        channel._connection.tap(lambda *what: second.append(what))
+        end = channel._tap(lambda *what: first.append(what))
+        channel._tap(lambda *what: second.append(what))
         channel.sink.add("one")
         end()
         channel.sink.add("two")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from concurrent.futures import wait
 from contextlib import ExitStack, suppress
 from errno import EIO
 from functools import partial
@@ -111,7 +112,9 @@ def run(
         os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
         return 128 + (conversation.signal or _SIGHUP)
     finally:
-        channel.sink.close(NORMAL_CLOSURE)
+        done = channel.sink.close(NORMAL_CLOSURE)
+        if channel.state is ChannelState.CLOSED:  # and about to tell of it, maybe to a recording
+            wait([done], timeout=PATIENCE)
     console.print(Text(printable(how)))
     return conversation.signal and 128 + conversation.signal
 

@@ -180,11 +180,13 @@ class ReconnectingSink(StreamSink):
                 self._end()
                 with one_at_a_time:
                     observer.on_error(error)
+                self._be_done()
 
             def on_completed() -> None:
                 self._end()
                 with one_at_a_time:
                     observer.on_completed()
+                self._be_done()
 
             def stop() -> None:
                 subscription.dispose()
@@ -199,10 +201,17 @@ class ReconnectingSink(StreamSink):
                 observer.on_completed()
             else:
                 subscription.disposable = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
-                return CompositeDisposable(subscription, Disposable(self._end))
+                return CompositeDisposable(subscription, Disposable(self._end), Disposable(self._be_done))
             return Disposable()
 
         return Observable(subscribe)
+
+    def _be_done(self) -> None:
+        """With the latest channel, whose last act this may be a part of."""
+        if self._latest is None:
+            self._done.succeed(None)
+        else:
+            self._latest.sink.done.add_done_callback(lambda _: self._done.succeed(None))
 
     def _send_kept(self, channel: WebSocketChannel) -> None:
         """Send what was kept over a channel that has just opened, and then what is added."""
@@ -271,10 +280,11 @@ class ReconnectingSink(StreamSink):
         self._end()
         if self._stop_following:
             self._stop_following()
+        self._be_done()
 
     @property
     def done(self) -> Future[None]:
-        """Done when the channels have ended, whoever ended them. It never fails: the channels say what went wrong."""
+        """Done when the channels have ended, and all were told. It never fails: the channels say what went wrong."""
         return self._done
 
     @property
@@ -298,7 +308,6 @@ class ReconnectingSink(StreamSink):
             self._has_ended = True
             self._room.notify_all()
         super()._end()
-        self._done.succeed(None)
 
     def _closed_error(self, how: str) -> ChannelClosed:
         return ChannelClosed(f"the reconnecting sink {how}; let a new one follow new channels to go on")

@@ -189,8 +189,8 @@ class Recorder:
             self._end()
 
         # Without the lock: the connection's own is held where it tells of what is sent.
-        untap = connection.tap(on_frame)
         channel.ready.add_done_callback(on_ready)
+        untap = channel._tap(on_frame)
         channel._end.subscribe(on_error=on_error, on_completed=on_completed)
 
     def _recorded_stream(self, source: Observable[_T]) -> Observable[_T]:
@@ -318,10 +318,11 @@ class Recorder:
 
     def _close(self) -> None:
         with self._lock:
-            atexit.unregister(self._close)
             journal, self._journal = self._journal, None
             if journal is not None:
                 journal.close()
+            # Not before: the interpreter, on its way out, waits for the lock and so for this.
+            atexit.unregister(self._close)
 
     def _unwritable(self, error: OSError) -> RecordingError:
         unwritable = RecordingError(f"cannot record to {self._path}: {error.strerror or error}")

@@ -65,8 +65,21 @@ def is_of(topic: str) -> Any:
     return lambda message: json.loads(message).get("topic") == topic if message.startswith("{") else False
 
 
-def topic(name: str) -> Any:
-    return multiplex(f"+{name}", lambda: f"-{name}", is_of(name))
+def topic(name: str, confirmed: threading.Event | None = None) -> Any:
+    """Messages of a topic.
+
+    Args:
+        name: Of the topic.
+        confirmed: Set when the server has echoed that it was asked for: who leaves before that may close the channel
+            before there is somebody to ask for no more.
+    """
+
+    def select(message: Message) -> bool:
+        if confirmed and message == f"+{name}":
+            confirmed.set()
+        return bool(is_of(name)(message))
+
+    return multiplex(f"+{name}", lambda: f"-{name}", select)
 
 
 def values(recorder: Recorder[Message], number: int) -> list[object]:
@@ -89,8 +102,10 @@ def test_it_asks_for_its_topic_and_gets_it_and_nothing_else() -> None:
 
 def test_who_leaves_asks_for_no_more_before_the_channel_closes() -> None:
     with topics() as (server, url):
-        subscription = open_channel(url).pipe(topic("BTC")).subscribe()
+        confirmed = threading.Event()
+        subscription = open_channel(url).pipe(topic("BTC", confirmed)).subscribe()
         assert server.was_asked(1) == ["+BTC"]
+        assert confirmed.wait(TIMEOUT)
         subscription.dispose()
         assert server.was_asked(1) == ["-BTC"]
 
@@ -115,10 +130,13 @@ def test_subscribers_of_one_topic_share_it_and_the_last_asks_for_no_more() -> No
 
 def test_who_comes_after_the_last_has_left_begins_anew() -> None:
     with topics() as (server, url):
-        quotes = open_channel(url).pipe(topic("BTC"))
+        confirmed = threading.Event()
+        quotes = open_channel(url).pipe(topic("BTC", confirmed))
         for _ in range(2):
             with quotes.subscribe():
                 assert server.was_asked(1) == ["+BTC"]
+                assert confirmed.wait(TIMEOUT)
+                confirmed.clear()
             assert server.was_asked(1) == ["-BTC"]
 
 
@@ -198,9 +216,13 @@ def test_what_unsubscribe_raises_is_told_and_harms_nothing(monkeypatch: pytest.M
     def fail() -> Message:
         raise ZeroDivisionError
 
-    with topics() as (server, url), open_channel(url).pipe(multiplex("+BTC", fail, is_of("BTC"))).subscribe():
-        server.was_asked(1)
-    assert told == [ZeroDivisionError]
+    quotes: Recorder[Message] = Recorder()
+    with topics() as (server, url):
+        with open_channel(url).pipe(multiplex("+BTC", fail, is_of("BTC"))).subscribe(quotes):
+            server.was_asked(1)
+            server.publish("BTC", 1)
+            values(quotes, 1)
+        assert told == [ZeroDivisionError]
 
 
 def test_a_subscriber_that_raises_keeps_no_message_from_those_that_share_the_topic(
