@@ -484,7 +484,7 @@ def _replay(file: str, speed: float, url: str | None, showing: dict[str, Any]) -
 
     try:
         with ExitStack() as running:
-            server = _start(running, ReplayServer(file, speed=speed, url=url))
+            server = _start(running, ReplayServer(file, speed=speed, url=url, whole=True))
             shown = read(file, url=url).header.url or file
             script = replayed(file, speed, sent=True, url=url)
             talk = _way_to_talk(**_AS_USUAL | showing)

@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from rxecho import status
 from rxecho.recording.player import ending, read
-from rxecho.recording.session import Closed, Completed, Disposed, Event, Opened, Received, RecordingError, Sent
+from rxecho.recording.session import Closed, Completed, Disposed, Event, Failed, Opened, Received, RecordingError, Sent
 from rxecho.server import EchoServer, drop, quietly
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class ReplayServer(EchoServer):
         ssl: As for `EchoServer`.
         speed: How many times as fast; `math.inf` for at once.
         url: Of several WebSockets in a HAR, the one whose URL has this in it.
+        whole: Play each client all connections, as if they were one: the ends of all but the last are passed over.
 
     Attributes:
         damage: What is wrong with a recording that was cut off, or is damaged: up to there it is played.
@@ -81,12 +82,14 @@ class ReplayServer(EchoServer):
         ssl: SSLContext | None = None,
         speed: float = 1.0,
         url: str | None = None,
+        whole: bool = False,
     ) -> None:
         super().__init__(host, port, ssl=ssl)
         if not speed > 0:
             raise ValueError(f"speed is a number above 0, not {speed!r}")
         self._speed = speed
         self._recording = read(path, url=url)
+        self._whole = whole
         self._clients = itertools.count()
         # When each connection began, by its number.
         self._begins: dict[int, float] = {}
@@ -111,6 +114,9 @@ class ReplayServer(EchoServer):
         return next((protocol for protocol in offered if protocol in self._protocols), None)
 
     async def _handle(self, client: ServerConnection) -> None:
+        if self._whole:
+            await quietly(_Play(client, self._all_events(), 0.0, self._speed).run())
+            return
         numbers = list(self._begins) or [0]
         number = numbers[min(next(self._clients), len(numbers) - 1)]
         await quietly(_Play(client, self._events(number), self._begins.get(number, 0.0), self._speed).run())
@@ -118,6 +124,17 @@ class ReplayServer(EchoServer):
     def _events(self, number: int) -> Iterator[Event]:
         with suppress(RecordingError):
             yield from (event for event in self._recording if event.connection == number)
+
+    def _all_events(self) -> Iterator[Event]:
+        latest: Event | None = None  # of the ends
+        with suppress(RecordingError):
+            for event in self._recording:
+                if isinstance(event, Closed | Completed | Disposed | Failed):
+                    latest = event
+                else:
+                    yield event
+            if latest is not None:
+                yield latest
 
 
 class _Play:

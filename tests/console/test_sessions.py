@@ -152,6 +152,7 @@ def test_all_connections_of_a_session_that_reconnects_are_in_one_recording(tmp_p
     told = [event for event in events(path) if event["event"] == "received" and "text" in event]
     received = [(event["text"], event.get("connection", 1)) for event in told]
     assert received == [("one", 1), ("two", 2)]
+    assert plain("replay", str(path), "--speed", "inf")[1] == "one\ntwo\n"
 
 
 @pytest.mark.parametrize("reconnect", [[], ["--reconnect"]])

@@ -197,3 +197,13 @@ def test_what_is_no_recording_is_told_before_it_serves(path: Path) -> None:
         ReplayServer(path)
     with pytest.raises(ValueError, match="speed is a number above 0"):
         ReplayServer(path, speed=0)
+
+
+def test_a_whole_session_is_its_connections_as_one_with_the_end_of_the_last(path: Path) -> None:
+    first = Opened(0.0), Received(0.01, text="a"), Failed(0.02, error="ConnectionLost", text="gone")
+    second = Opened(0.03, 2), Received(0.04, 2, text="b"), Closed(0.05, 2, 4000, "Enough")
+    with ReplayServer(write(path, *first, *second), whole=True) as server:
+        for _ in range(2):
+            messages, channel = received(server)
+            assert messages == ["a", "b"]
+            assert (channel.close_code, channel.close_reason) == (4000, "Enough")
