@@ -30,21 +30,24 @@ class Topics:
     def __init__(self) -> None:
         self.asked: queue.Queue[str] = queue.Queue()
         self.connections: list[ServerConnection] = []
+        self.latest: ServerConnection
+        """The one that has asked last, which need not be the one whose thread began last."""
 
     def conduct(self, connection: ServerConnection) -> None:
         self.connections.append(connection)
         try:
             for message in connection:
+                self.latest = connection
                 self.asked.put(str(message))
                 connection.send(message)
         except ConnectionClosed:
             pass
 
     def publish(self, topic: str, value: object) -> None:
-        self.connections[-1].send(json.dumps({"topic": topic, "value": value}))
+        self.latest.send(json.dumps({"topic": topic, "value": value}))
 
     def drop(self) -> None:
-        self.connections[-1].socket.shutdown(2)
+        self.latest.socket.shutdown(2)
 
     def was_asked(self, number: int) -> list[str]:
         return [self.asked.get(timeout=TIMEOUT) for _ in range(number)]
