@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -48,6 +48,15 @@ class Busy(Recorder[Any]):
     def __init__(self) -> None:
         self.may_go_on = threading.Event()
         super().__init__(then=lambda _: self.may_go_on.wait(TIMEOUT))
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "rxecho handover":
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
 
 
 # In virtual time.
@@ -139,6 +148,7 @@ def test_a_source_waits_for_room_and_nothing_is_lost() -> None:
         busy.may_go_on.set()
         fourth.result(TIMEOUT)
     assert busy.wait_for(4) == [0, 1, 2, 3]
+    numbers.on_completed()
 
 
 def test_a_source_that_waits_goes_on_when_its_subscriber_leaves() -> None:
@@ -232,6 +242,7 @@ def test_each_subscription_keeps_for_itself_and_the_counter_is_theirs_together()
     for busy in both:
         busy.may_go_on.set()
         assert busy.wait_for(2) == [0, 1]
+    numbers.on_completed()
 
 
 def test_a_slow_subscriber_of_a_fast_socket_sees_the_newest_message_and_slows_nobody() -> None:
