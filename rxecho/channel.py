@@ -13,9 +13,7 @@ from math import inf
 from types import TracebackType
 from typing import Any, Literal, Never, Self, TypedDict, Unpack
 
-import reactivex
 from reactivex import Observable, abc
-from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
 from rxecho.connection import ChannelState, Connection, Listener, Tap
@@ -378,19 +376,18 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
     def subscribe(
         observer: abc.ObserverBase[WebSocketChannel], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        notifications = SingleAssignmentDisposable()
+        end = SingleAssignmentDisposable()
 
         def listen(channel: WebSocketChannel) -> None:
-            # Where it never opens, its end says why.
-            opened = reactivex.from_future(channel.ready).pipe(
-                ops.map(lambda _: channel), ops.catch(lambda _error, _source: reactivex.empty())
-            )
-            ended: Observable[Any] = channel._end
-            notifications.disposable = reactivex.merge(opened, ended).subscribe(
-                on_next, observer.on_error, observer.on_completed, scheduler=scheduler
+            # Not by operators such as `merge`, which may subscribe later, on the trampoline of this thread.
+            channel.ready.add_done_callback(lambda ready: emit(channel, ready))
+            end.disposable = channel._end.subscribe(
+                on_error=observer.on_error, on_completed=observer.on_completed, scheduler=scheduler
             )
 
-        def on_next(channel: WebSocketChannel) -> None:
+        def emit(channel: WebSocketChannel, ready: Future[None]) -> None:
+            if ready.exception() is not None:
+                return  # its end says why
             try:
                 observer.on_next(channel)
             except BaseException:
@@ -403,7 +400,7 @@ def open_channel(url: str, **options: Unpack[ConnectOptions]) -> Observable[WebS
 
         # Before it connects, so that it is emitted on its own thread, before anything is read.
         channel = connect(listen)
-        return CompositeDisposable(notifications, Disposable(close))
+        return CompositeDisposable(end, Disposable(close))
 
     return Observable(subscribe)
 

@@ -357,7 +357,7 @@ print("main is over", flush=True)
     [
         "pass",
         "channel.stream.subscribe(print); channel.ready.result()",
-        "channel.sink.add('x'); channel.stream.pipe(__import__('reactivex').operators.first()).run()",
+        "from reactivex import operators as ops; channel.sink.add('x'); channel.stream.pipe(ops.first()).run()",
     ],
 )
 def test_a_forgotten_channel_does_not_keep_the_interpreter_alive(what: str) -> None:
