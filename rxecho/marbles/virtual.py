@@ -11,6 +11,7 @@ import inspect
 import linecache
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import chain, islice
@@ -93,7 +94,11 @@ def diagram(
     ]
     others = len(sources)  # the block of each `cold` that no value brought
     results = list(_results(operator, inputs, timeline, others + 1))
-    _run(results[-1], scheduler, timeline, until)
+    token = _running.set(timeline)
+    try:
+        _run(results[-1], scheduler, until)
+    finally:
+        _running.reset(token)
     recorded = timeline.diagram()
 
     blocks: list[list[Lane | Operator]] = [[] for _ in range(others + 1 + len(results))]
@@ -120,7 +125,7 @@ def record(observable: Observable[Any], until: float) -> Timeline:
     """
     scheduler = VirtualTimeScheduler()
     timeline = Timeline(scheduler)
-    _run(observable.pipe(timeline.trace()), scheduler, timeline, until)
+    _run(observable.pipe(timeline.trace()), scheduler, until)
     return timeline
 
 
@@ -230,7 +235,7 @@ class _TooMuchError(Exception):
     pass
 
 
-def _run(observable: Observable[Any], scheduler: VirtualTimeScheduler, timeline: Timeline, until: float) -> None:
+def _run(observable: Observable[Any], scheduler: VirtualTimeScheduler, until: float) -> None:
     left = LIMIT
 
     def listen(source: Observable[Any]) -> abc.DisposableBase:
@@ -244,14 +249,9 @@ def _run(observable: Observable[Any], scheduler: VirtualTimeScheduler, timeline:
         if isinstance(value, Observable):
             listen(value)
 
-    token = _running.set(timeline)
-    try:
+    with suppress(_TooMuchError):
         listen(observable)
         scheduler.advance_to(until)
-    except _TooMuchError:
-        pass
-    finally:
-        _running.reset(token)
     if left < 0:  # also where an operator caught what was raised, as `repeat` does
         raise ValueError(f"the operator emitted more than {LIMIT:,} values; end it earlier, with ops.take or until=")
 
