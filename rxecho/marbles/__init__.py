@@ -14,7 +14,7 @@ virtual time, `MarbleDiagram.parse` reads a written diagram, and `expect` compar
 
 from __future__ import annotations
 
-from rxecho.marbles.expectation import expect
+from rxecho.marbles.expectation import Mismatch, expect
 from rxecho.marbles.model import Kind, Lane, MarbleDiagram, Notification, Operator
 from rxecho.marbles.text import MarbleLane, MarbleLine, MarbleText
 from rxecho.marbles.timeline import Timeline
@@ -27,6 +27,7 @@ __all__ = [
     "MarbleLane",
     "MarbleLine",
     "MarbleText",
+    "Mismatch",
     "Notification",
     "Operator",
     "Timeline",

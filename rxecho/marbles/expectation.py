@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from reactivex import Observable
-from rich.console import Console
 
 from rxecho.marbles.labels import full, same
 from rxecho.marbles.layout import seconds
 from rxecho.marbles.model import Kind, Lane, MarbleDiagram, Notification
-from rxecho.marbles.terminal import draw
+from rxecho.marbles.terminal import plain
 from rxecho.marbles.text import notifications
 from rxecho.marbles.timeline import Timeline
 from rxecho.marbles.virtual import SLACK, record
@@ -20,10 +18,34 @@ from rxecho.marbles.virtual import SLACK, record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["expect"]
+__all__ = ["Mismatch", "expect"]
 
-WIDTH = 100
-"""Cells of the two diagrams."""
+
+class Mismatch(AssertionError):
+    r"""A stream did something else than its marbles say.
+
+    >>> import reactivex
+    >>> try:
+    ...     expect(reactivex.timer(2), "--(1,|)")
+    ... except Mismatch as mismatch:
+    ...     print(mismatch.what)
+    ...     print(mismatch.diagram.to_marbles(1))
+    at 2 s, expected 1, but got 0
+    expected: --(1,|)
+    actual:   --(0,|)
+
+    Attributes:
+        what: The first difference, in a sentence.
+        diagram: What should have happened, and under it what did, with a mark at the first difference.
+    """
+
+    def __init__(self, what: str, diagram: MarbleDiagram) -> None:
+        super().__init__(what, diagram)
+        self.what = what
+        self.diagram = diagram
+
+    def __str__(self) -> str:
+        return f"{self.what}\n\n{plain(self.diagram)}\n"
 
 
 def expect(
@@ -44,7 +66,7 @@ def expect(
     >>> expect(reactivex.timer(2), "--(1,|)")
     Traceback (most recent call last):
         ...
-    AssertionError: at 2 s, expected 1, but got 0
+    rxecho.marbles.expectation.Mismatch: at 2 s, expected 1, but got 0
     ...
 
     Args:
@@ -56,7 +78,7 @@ def expect(
         lane: Which lane of a timeline is meant, by name; the last one that is no inner lane, unless given.
 
     Raises:
-        AssertionError: It did something else. The text shows what, and where.
+        Mismatch: It did something else; an `AssertionError`, whose text shows what, and where.
         ValueError: The marbles are not in RxPY's syntax, or there is no such lane.
     """
     __tracebackhide__ = True  # pytest shows the line that expected
@@ -68,7 +90,7 @@ def expect(
     pairs = zip_longest(expected, (one for one in came if one.kind <= Kind.ERROR))
     for wanted, got in pairs:
         if not _agree(wanted, got, timespan, any_error=error is None):
-            raise AssertionError(_difference(wanted, got, expected, came))
+            raise _mismatch(wanted, got, expected, came)
 
 
 def _of(diagram: MarbleDiagram, name: str | None) -> list[Notification]:
@@ -90,20 +112,18 @@ def _agree(wanted: Notification | None, got: Notification | None, timespan: floa
     return same(wanted.value, got.value) or (any_error and wanted.kind is Kind.ERROR)
 
 
-def _difference(
+def _mismatch(
     wanted: Notification | None,
     got: Notification | None,
     expected: Iterable[Notification],
     came: Iterable[Notification],
-) -> str:
+) -> Mismatch:
     first = min(one.time for one in (wanted, got) if one is not None)
     begin = Notification(0.0, Kind.SUBSCRIBED)
     lanes = (Lane("expected", (begin, *expected)), Lane("actual", tuple(came)))
     end = max(lane.notifications[-1].time for lane in lanes if lane.notifications)
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False)
-    segments = draw(MarbleDiagram(lanes, end=end), console.options, mark=first)
-    drawn = "\n".join(row.rstrip() for row in "".join(segment.text for segment in segments).splitlines())
-    return f"at {seconds(first)}, expected {_told(wanted, first)}, but got {_told(got, first)}\n\n{drawn}\n"
+    what = f"at {seconds(first)}, expected {_told(wanted, first)}, but got {_told(got, first)}"
+    return Mismatch(what, MarbleDiagram(lanes, end=end, mark=first))
 
 
 def _told(one: Notification | None, first: float) -> str:

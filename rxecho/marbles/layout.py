@@ -18,9 +18,9 @@ from rxecho.marbles.model import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rxecho.marbles.model import Lane, Notification
+    from rxecho.marbles.model import Lane, MarbleDiagram, Notification
 
-__all__ = ["Line", "Run", "Scale", "line_before", "line_behind", "runs", "seconds", "ticks"]
+__all__ = ["Line", "Run", "Scale", "last_moment", "line_before", "line_behind", "runs", "seconds", "ticks"]
 
 _EPSILON: Final = 1e-6  # so that 0.3 s at 10 units a second is 3 units, which in floats it is not
 _time = itemgetter(0)
@@ -130,6 +130,11 @@ def line_behind(notification: Notification, lane: Lane) -> Line:
         return Line.RUNNING
     last = lane.notifications[-1]
     return Line.MISSED if last.kind is Kind.MISSED and last is not notification else Line.NONE
+
+
+def last_moment(diagram: MarbleDiagram) -> float:
+    """Since when what happened is at the right edge, and needs room beyond it: a hundredth before the end."""
+    return diagram.end - max(diagram.end - diagram.start, 0.0) / 100
 
 
 def seconds(time: float) -> str:

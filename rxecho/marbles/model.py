@@ -118,6 +118,7 @@ class MarbleDiagram:
         start: What is at the left edge, in seconds.
         end: What is at the right edge.
         notes: What the drawing does not show, in sentences.
+        mark: A moment that the drawing points at from below, in seconds, if any.
 
     >>> diagram = MarbleDiagram.parse('''
     ...     -a-b-c-|
@@ -134,6 +135,7 @@ class MarbleDiagram:
     start: float = field(default=0.0, kw_only=True)
     end: float = field(default=0.0, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    mark: float | None = field(default=None, kw_only=True)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MarbleDiagram):
@@ -218,6 +220,8 @@ class MarbleDiagram:
 
         return draw(self, options)
 
-    def _repr_svg_(self) -> str:
-        """IPython's name for what a notebook shows."""
-        return self.to_svg()
+    def _repr_mimebundle_(self, **_include_exclude: object) -> dict[str, str]:
+        """IPython's name for what a notebook shows: a picture, and text where there are no pictures."""
+        from rxecho.marbles.terminal import plain
+
+        return {"image/svg+xml": self.to_svg(), "text/plain": plain(self)}

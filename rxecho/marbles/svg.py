@@ -14,7 +14,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from rxecho.marbles.labels import Palette, full, label, says_something, shortened
-from rxecho.marbles.layout import Line, Run, Scale, line_before, line_behind, runs, seconds, ticks
+from rxecho.marbles.layout import Line, Run, Scale, last_moment, line_before, line_behind, runs, seconds, ticks
 from rxecho.marbles.model import Kind, Lane, MarbleDiagram, Notification, Operator
 from rxecho.printable import printable
 
@@ -91,7 +91,7 @@ class _Drawing:
         self._letters = letters
         self._left = EDGE + (round(letters * CELL) + GAP if letters else 0) + RADIUS + 6
         room = width - EDGE - self._left
-        tail = min(max((_tail(lane, diagram.end) for lane in diagram.lanes), default=0), room // 3)
+        tail = min(max((_tail(lane, last_moment(diagram)) for lane in diagram.lanes), default=0), room // 3)
         self._room = room
         self._scale = Scale.fit(diagram.start, diagram.end, room - tail - RADIUS)
 
@@ -121,6 +121,8 @@ class _Drawing:
             above += self._name_of(row, middle)
             y += height
         above += self._axis(y)
+        if (mark := self._diagram.mark) is not None:
+            above.append(f'<path class="why" d="M{self._x(self._scale.place(mark))} {y - 12}l6 11h-12z"/>')
         y += 24
         for note in self._diagram.notes:
             above.append(f'<text class="axis" x="{EDGE}" y="{y + 14}">{_xml(printable(note))}</text>')
@@ -258,9 +260,9 @@ def _is_value(one: Notification) -> bool:
     return one.kind in (Kind.NEXT, Kind.MISSED)
 
 
-def _tail(lane: Lane, end: float) -> int:
+def _tail(lane: Lane, since: float) -> int:
     """Pixels that the last marble of a lane takes, where it is at the right edge."""
-    last = [one for one in lane.notifications[-MOST_FANNED - 1 :] if one.time == end]
+    last = [one for one in lane.notifications[-MOST_FANNED - 1 :] if one.time >= since]
     cells = max((min(cell_len(label(one.value)), LONGEST_LABEL) for one in last if one.value is not None), default=1)
     error = any(one.kind is Kind.ERROR and says_something(one.value) for one in last)
     return round(cells * CELL) + RADIUS + 30 * error

@@ -6,16 +6,18 @@ side by side in brackets, or counted.
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.cells import cell_len, split_graphemes
+from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 
 from rxecho.marbles.labels import Palette, label, says_something, shortened
-from rxecho.marbles.layout import Line, Scale, line_before, line_behind, runs, seconds, ticks
+from rxecho.marbles.layout import Line, Scale, last_moment, line_before, line_behind, runs, seconds, ticks
 from rxecho.marbles.model import Kind, Lane, MarbleDiagram, Operator
 from rxecho.printable import printable
 
@@ -31,6 +33,8 @@ __all__ = ["draw"]
 
 LONGEST_LABEL: Final = 24
 """Cells of a marble, where there is room."""
+PLAIN_WIDTH: Final = 100
+"""Cells of a drawing that nobody gave a width."""
 LONGEST_NAME: Final = 28
 """Cells of a lane's name, at most; a third of the width where that is less."""
 
@@ -96,7 +100,6 @@ def draw(
     *,
     palette: Palette | None = None,
     live: bool = False,
-    mark: float | None = None,
 ) -> Iterator[Segment]:
     """The rows of a drawing, each with its line break.
 
@@ -105,9 +108,15 @@ def draw(
         options: Rich's: how wide, and in which encoding.
         palette: The colours; one that is kept from drawing to drawing has every label keep its colour.
         live: Whether the right edge is now, and times are told from there.
-        mark: A time to point at, from below.
     """
-    return _Drawing(diagram, options, palette or Palette(), live).segments(mark)
+    return _Drawing(diagram, options, palette or Palette(), live).segments()
+
+
+def plain(diagram: MarbleDiagram) -> str:
+    """The drawing as text without colours, where nobody says how wide or for which terminal."""
+    console = Console(file=io.StringIO(), width=PLAIN_WIDTH, color_system=None, legacy_windows=False)
+    drawn = "".join(segment.text for segment in draw(diagram, console.options))
+    return "\n".join(row.rstrip() for row in drawn.splitlines())
 
 
 _Cell = tuple[str, Style | None]
@@ -132,7 +141,7 @@ class _Drawing:
         behind = 1 if live else min(max(map(self._tail, diagram.lanes), default=2), self._width // 3)
         self._scale = Scale.fit(diagram.start, diagram.end, max(self._width - max(behind, 1) - 1, 1))
 
-    def segments(self, mark: float | None) -> Iterator[Segment]:
+    def segments(self) -> Iterator[Segment]:
         rows = self._diagram.rows
         drawn = [self._lane(row) if isinstance(row, Lane) else [] for row in rows]
         self._connect(drawn)
@@ -145,7 +154,7 @@ class _Drawing:
                 yield Segment(name + " " * (self._margin - cell_len(name) + 1), _NAME)
             yield from _joined(_cut(cells, self._all - self._indent + 1))
             yield Segment.line()
-        if mark is not None:
+        if (mark := self._diagram.mark) is not None:
             yield Segment(" " * (self._indent + self._scale.place(mark)) + self._signs.mark, _COUNT)
             yield Segment.line()
         yield from self._axis()
@@ -256,9 +265,10 @@ class _Drawing:
     def _tail(self, lane: Lane) -> int:
         """How many cells the last of it takes, where that is at the right edge."""
         last = lane.notifications[-_MOST_WRITTEN_OUT:]
-        if not last or last[-1].time < self._diagram.end:
+        since = last_moment(self._diagram)
+        if not last or last[-1].time < since:
             return 2
-        return 1 + _length(self._written_out([one for one in last if one.time == last[-1].time], LONGEST_LABEL))
+        return 1 + _length(self._written_out([one for one in last if one.time >= since], LONGEST_LABEL))
 
     # What is between and below the lanes.
 

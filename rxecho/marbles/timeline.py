@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
+    from rxecho.live import Picture
     from rxecho.marbles.text import MarbleText
 
 __all__ = ["LIMIT", "Timeline"]
@@ -109,7 +110,8 @@ class _Delivery(threading.local):
 class Timeline:
     """Streams that are running, noted as they run, to be drawn as a marble diagram at any time.
 
-    Rich draws it in a terminal and in a `Live`, a notebook shows it as SVG. It has a lane for each `trace`, in the
+    Rich draws it in a terminal and in a `Live`. As the value of a notebook's cell it is SVG, which is drawn again in
+    place until nothing is subscribed to any more, or it is shown once more. It has a lane for each `trace`, in the
     order in which they were made.
 
     A lane keeps its newest 10,000 notifications, and the drawing says how many are not kept. What is kept of a value is
@@ -118,6 +120,8 @@ class Timeline:
 
     Args:
         scheduler: Whose clock tells the time: a `TestScheduler`'s is virtual. The system's unless given.
+        resolution: Seconds whose multiples the times are rounded to: what happens every 0.2 s is drawn alike
+            whenever it is run with 0.1. 0, unless given: not at all.
 
     >>> import reactivex
     >>> from reactivex import operators as ops
@@ -130,8 +134,12 @@ class Timeline:
     <Timeline source: 4 notifications, map(str): 4 notifications>
     """
 
-    def __init__(self, scheduler: abc.SchedulerBase | None = None) -> None:
-        self._clock = clock_of(scheduler)
+    def __init__(self, scheduler: abc.SchedulerBase | None = None, *, resolution: float = 0.0) -> None:
+        if not resolution >= 0:
+            raise ValueError(f"a resolution is 0 seconds or more, not {resolution!r}")
+        clock = clock_of(scheduler)
+        self._clock: Callable[[], float] = (lambda: round(clock() / resolution) * resolution) if resolution else clock
+        self._picture: Picture | None = None
         self._delivery = _Delivery()
         # Guards which lanes there are. What is on a lane is written by one subscription at a time, and read at once.
         self._lock = threading.Lock()
@@ -193,6 +201,8 @@ class Timeline:
                 self._traces.append(trace)
             self._forget()
         track.note(self._clock(), Kind.SUBSCRIBED)
+        if self._picture:
+            self._picture.wake()
         return track
 
     def _forget(self) -> None:
@@ -316,5 +326,16 @@ class Timeline:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self.diagram()
 
-    def _repr_svg_(self) -> str:
-        return self.to_svg()
+    def _repr_mimebundle_(self, **_include_exclude: object) -> dict[str, str]:
+        return self.diagram()._repr_mimebundle_()
+
+    def _ipython_display_(self) -> None:
+        from rxecho.live import show
+
+        before, self._picture = self._picture, show(lambda: self, self._is_running)
+        if before:
+            before.stop()
+
+    def _is_running(self) -> bool:
+        with self._lock:
+            return any(track.busy for trace in self._traces for track in trace.tracks)

@@ -11,7 +11,7 @@ from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.scheduler import VirtualTimeScheduler
 
-from rxecho.marbles import Kind, Lane, MarbleDiagram, Notification, Timeline, cold, diagram, expect
+from rxecho.marbles import Kind, Lane, MarbleDiagram, Mismatch, Notification, Timeline, cold, diagram, expect
 from rxecho.marbles.virtual import record
 
 N = Notification
@@ -75,6 +75,21 @@ def test_the_mark_is_under_the_first_difference(marbles: str) -> None:
     place = mark.index("▲")
     assert expected[9:place] == actual[9:place]
     assert expected[place:] != actual[place:]
+
+
+def test_of_an_observable_what_comes_out_of_it_is_meant_and_not_what_goes_in() -> None:
+    upper = cold("-a-|").pipe(ops.map(str.upper))
+    expect(upper, "-A-|")
+    assert failure(upper, "-a-|").startswith("at 1 s, expected 'a', but got 'A'\n")
+    assert len(record(upper, 9).diagram().lanes) == 1
+
+
+def test_the_failure_holds_the_difference_and_the_diagram_of_both() -> None:
+    with pytest.raises(Mismatch) as raised:
+        expect(cold("-a-c|"), "-a-b|")
+    assert raised.value.what == "at 3 s, expected 'b', but got 'c'"
+    assert raised.value.diagram.mark == 3
+    assert str(raised.value.diagram.to_marbles(1)) == "expected: -a-b|\nactual:   -a-c|"
 
 
 def test_any_error_will_do_unless_one_is_given() -> None:

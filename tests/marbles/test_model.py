@@ -106,5 +106,5 @@ def test_str_writes_it_rich_draws_it_and_a_notebook_shows_svg() -> None:
     console.print(diagram)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines()[0].rstrip() == "├────a───────b───────┤"
-    assert diagram._repr_svg_() == diagram.to_svg()
+    assert diagram._repr_mimebundle_()["image/svg+xml"] == diagram.to_svg()
     assert diagram.to_svg(300).startswith('<svg xmlns="http://www.w3.org/2000/svg" class="rxm" viewBox="0 0 300 ')

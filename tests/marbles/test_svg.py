@@ -226,6 +226,20 @@ def test_the_same_time_is_the_same_place_on_all_lanes() -> None:
     assert [len(found) for found in places.values()] == [1, 1, 1]
 
 
+def test_a_mark_points_at_its_time() -> None:
+    pointing = MarbleDiagram((lane(N(3, NEXT, "a")), lane()), end=10, mark=3)
+    [rect] = [element for element in root(pointing).iter(f"{SVG}rect") if element.get("fill")]
+    [mark] = [element for element in root(pointing).iter(f"{SVG}path") if element.get("class") == "why"]
+    x, y = re.findall(r"\d+", mark.get("d", ""))[:2]
+    assert int(x) == int(rect.get("x", "")) + 14
+    assert int(y) > int(rect.get("y", "")) + 2 * 28
+
+
+def test_what_came_just_before_the_end_has_its_whole_label() -> None:
+    live = MarbleDiagram((lane(N(0.3, NEXT, "tick"), N(0.9, NEXT, "tack"), N(0.9004, COMPLETED)),), end=0.9004)
+    assert [text for text in root(live).itertext() if text in ("tick", "tack")] == ["tick", "tack"]
+
+
 def test_names_labels_and_notes_are_written() -> None:
     shown = MarbleDiagram((lane(name="n" * 90), Operator("o" * 200)), notes=("note",))
     assert [text[-1] for text in written(shown)[:2]] == ["…", "…"]

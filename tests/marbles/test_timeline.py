@@ -403,6 +403,21 @@ def test_the_last_seconds_are_a_window_up_to_now() -> None:
     assert (window.start, window.end) == (32, 42)
 
 
+def test_times_are_rounded_to_the_resolution() -> None:
+    scheduler = VirtualTimeScheduler()
+    timeline = Timeline(scheduler, resolution=0.5)
+    reactivex.interval(0.45).pipe(timeline.trace(), ops.take(3)).subscribe(scheduler=scheduler)
+    scheduler.advance_to(2)
+    assert [one.time for one in timeline.diagram().lanes[0].notifications] == [0, 0.5, 1, 1.5, 1.5]
+    assert timeline.now == 2
+
+
+@pytest.mark.parametrize("resolution", [-1, float("nan")])
+def test_a_resolution_is_not_negative(resolution: float) -> None:
+    with pytest.raises(ValueError, match="a resolution is 0 seconds or more, not "):
+        Timeline(resolution=resolution)
+
+
 # Showing itself.
 
 
@@ -410,7 +425,8 @@ def test_it_shows_itself_as_its_diagram_does() -> None:
     timeline = Timeline(VirtualTimeScheduler())
     reactivex.of("a").pipe(timeline.trace("one"), timeline.trace("two")).run()  # type: ignore[misc]
     assert list(timeline.__rich_console__(None, None)) == [timeline.diagram()]  # type: ignore[arg-type]
-    assert timeline._repr_svg_() == timeline.to_svg() == timeline.diagram().to_svg()
+    assert timeline._repr_mimebundle_()["image/svg+xml"] == timeline.to_svg() == timeline.diagram().to_svg()
+    assert timeline._repr_mimebundle_()["text/plain"].splitlines()[0].startswith("one ├a┤")
     assert timeline.to_svg(300) == timeline.diagram().to_svg(300)
     assert str(timeline.to_marbles()) == "one: (a,|)\ntwo: (a,|)"
     assert repr(timeline) == "<Timeline one: 3 notifications, two: 3 notifications>"
