@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         MessageTooBig,
         ProtocolError,
     )
+    from rxecho.live import Live
     from rxecho.server import EchoServer
     from rxecho.sink import WebSocketSink
     from rxecho.snapshot import AsyncSnapshot, ConnectionState
@@ -47,6 +48,7 @@ __all__ = [
     "ConnectionState",
     "EchoServer",
     "InvalidPayload",
+    "Live",
     "MessageTooBig",
     "ProtocolError",
     "StreamBuilder",
@@ -63,6 +65,7 @@ _HOME = {
     "ChannelState": "connection",
     "ConnectionState": "snapshot",
     "EchoServer": "server",
+    "Live": "live",
     "StreamBuilder": "builder",
     "WebSocketChannel": "channel",
     "WebSocketSink": "sink",

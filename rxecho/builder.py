@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from reactivex import Observable
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
+    from rxecho.live import Picture
+
 __all__ = ["StreamBuilder"]
 
 T = TypeVar("T")
@@ -73,9 +75,10 @@ class _Latest(abc.ObserverBase[T]):
 class StreamBuilder(JupyterMixin, abc.DisposableBase, Generic[T]):
     r"""A renderable that draws the latest of a stream. Flutter's `StreamBuilder`.
 
-    It subscribes at once and draws at the display's pace: in a `rich.live.Live`, with `print`, or as the
-    value of a notebook cell, a million messages a second cost no more drawing than one. It never raises
-    in the stream's thread: a stream that fails is a snapshot with an error.
+    It subscribes at once and draws at the display's pace: in a `Live`, with `print`, or as the value of a
+    notebook's cell, a million messages a second cost no more drawing than one. It never raises in the
+    stream's thread: a stream that fails is a snapshot with an error. A notebook draws it again in place
+    until its stream has ended, it is disposed of, or it is shown once more.
 
     What a plain `str` from the builder says is shown as it is: no Rich markup, every control character
     escaped, only line breaks and tabs lay it out. A renderable is drawn as Rich draws it, so a message
@@ -110,6 +113,7 @@ class StreamBuilder(JupyterMixin, abc.DisposableBase, Generic[T]):
         self._stream: Observable[T] | None = None
         self._latest = _Latest(AsyncSnapshot(ConnectionState.NONE, initial_data))
         self._disposed = False
+        self._picture: Picture | None = None
         self.stream = stream
 
     @property
@@ -132,6 +136,8 @@ class StreamBuilder(JupyterMixin, abc.DisposableBase, Generic[T]):
         old.disconnect()
         if stream is not None:
             new.connect(stream)
+        if self._picture:
+            self._picture.wake()
 
     @property
     def snapshot(self) -> AsyncSnapshot[T]:
@@ -148,6 +154,16 @@ class StreamBuilder(JupyterMixin, abc.DisposableBase, Generic[T]):
             old, self._latest = self._latest, _Latest(self._latest.snapshot)
             self._stream, self._disposed = None, True
         old.disconnect()
+
+    def _ipython_display_(self) -> None:
+        from rxecho.live import show
+
+        before, self._picture = self._picture, show(self._build, self._is_running)
+        if before:
+            before.stop()
+
+    def _is_running(self) -> bool:
+        return self.stream is not None and self.snapshot.connection_state is not ConnectionState.DONE
 
     def __repr__(self) -> str:
         return f"<StreamBuilder {self.snapshot!r}>"
@@ -170,8 +186,9 @@ class StreamBuilder(JupyterMixin, abc.DisposableBase, Generic[T]):
 if __name__ == "__main__":
     import reactivex
     from reactivex import operators as ops
-    from rich.live import Live
     from rich.panel import Panel
+
+    from rxecho.live import Live
 
     ticks = reactivex.interval(0.1).pipe(ops.take(50), ops.map(str), ops.share())
     latest = StreamBuilder(

@@ -1,0 +1,176 @@
+"""What changes, drawn again in place: in a terminal by Rich's `Live`, in a notebook as an output of its cell.
+
+The last stop on a message's way, for those who read notebooks. A picture there needs neither a widget nor an
+extension: it is an output with an identifier, for which the kernel sends a newer content (`update_display_data` of
+Jupyter's messaging protocol). Where a notebook is only read, as on a code host, that is the last picture.
+"""
+
+from __future__ import annotations
+
+from threading import Event, Lock, RLock, Thread
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from rich import get_console
+from rich.jupyter import JupyterMixin
+from rich.live import Live as RichLive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+__all__ = ["Live", "Picture", "show"]
+
+REFRESHES: Final = 10.0
+"""A second, unless somebody says otherwise."""
+IDLE: Final = 4
+"""A picture that takes long to draw is drawn less often: this many times as long it rests in between."""
+
+Bundle = dict[str, Any]
+"""What is shown, by media type."""
+
+
+class Live(RichLive):
+    r"""Rich's `Live`, which in a notebook draws in place, too: without widgets, and a `Timeline` as SVG.
+
+    All of its arguments mean what they mean in Rich, for a terminal. In a notebook, what is drawn is an output of the
+    cell, which is drawn again while the block runs, `refresh_per_second` times at most, and once more when it ends;
+    that last picture stays, also in the file and where it is only read. JupyterLab and VS Code draw in place;
+    a front end that knows no newer content for an output shows the first picture. Anything printed meanwhile
+    stands under it. `screen`, `vertical_overflow` and the redirection of output have no meaning there.
+
+    >>> import reactivex
+    >>> from rxecho import StreamBuilder
+    >>> latest = StreamBuilder(reactivex.of(1, 2, 3), lambda snapshot: f"latest: {snapshot.data}")
+    >>> with Live(latest, refresh_per_second=20):
+    ...     pass
+    latest: 3
+    """
+
+    _picture: Picture | None = None
+
+    def start(self, refresh: bool = False) -> None:
+        """Draw, and go on drawing until `stop`; the `with` statement does both."""
+        if not self.console.is_jupyter:
+            super().start(refresh)
+        elif self._picture is None:
+            pace = self.refresh_per_second if self.auto_refresh else None
+            self._picture = Picture(lambda: bundle(self.get_renderable()), pace=pace)
+
+    def stop(self) -> None:
+        """Draw the last picture; it goes when `transient`."""
+        picture, self._picture = self._picture, None
+        if picture is None:
+            super().stop()
+        else:
+            picture.stop(erase=self.transient)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it draws."""
+        return self._picture is not None or super().is_started
+
+    def refresh(self) -> None:
+        """Draw now, without waiting for its turn."""
+        if self._picture is None:
+            super().refresh()
+        else:
+            self._picture.refresh()
+
+
+class Picture:
+    """An output of a notebook's cell, drawn again in place.
+
+    Args:
+        draw: Gives what is to be shown.
+        pace: How often a second at most a thread of its own draws it again; `None` for never.
+        running: Whether it may still change. When not, the thread draws it once more and ends.
+    """
+
+    def __init__(
+        self, draw: Callable[[], Bundle], *, pace: float | None = REFRESHES, running: Callable[[], bool] = lambda: True
+    ) -> None:
+        from IPython.display import display
+
+        self._draw = draw
+        self._pace = pace
+        self._running = running
+        # Guards which thread draws, and whether any may. No foreign code runs under it, as it does under the other,
+        # which has pictures leave in the order in which they were drawn.
+        self._lock = Lock()
+        self._drawing = RLock()
+        self._thread: Thread | None = None
+        self._stopped = Event()
+        self._drawn = draw()
+        self._handle = display(self._drawn, raw=True, display_id=True)
+        self.wake()
+
+    def wake(self) -> None:
+        """Go on, when what had come to an end may change again. Safe from any thread, and waits for no drawing."""
+        with self._lock:
+            if self._thread is None and self._pace and not self._stopped.is_set() and self._running():
+                self._thread = Thread(target=self._go_on, args=(1 / self._pace,), name="rxecho picture", daemon=True)
+                self._thread.start()
+
+    def _go_on(self, interval: float) -> None:
+        took = 0.0
+        while not self._stopped.wait(max(interval, IDLE * took)):
+            begun = perf_counter()
+            with self._lock:
+                running = self._running()  # asked before it is drawn, or the end might not be in the last picture
+                if not running:
+                    self._thread = None
+            self.refresh()
+            if not running:
+                return
+            took = perf_counter() - begun
+
+    def refresh(self) -> None:
+        """Draw it now, if it has changed."""
+        with self._drawing:
+            self._show(self._draw())
+
+    def stop(self, *, erase: bool = False) -> None:
+        """End its thread, and draw it for the last time. What has been drawn stays, unless erased."""
+        with self._lock:
+            self._stopped.set()
+            thread, self._thread = self._thread, None
+        if thread:
+            thread.join()
+        with self._drawing:
+            self._show({"text/plain": ""} if erase else self._draw())
+
+    def _show(self, drawn: Bundle) -> None:
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self._handle.update(drawn, raw=True)
+
+
+def bundle(shown: RenderableType) -> Bundle:
+    """What a notebook shows of something: what it gives for itself, or as Rich draws it; as text, too."""
+    if not hasattr(shown, "_repr_mimebundle_"):
+        shown = _Drawable(shown)
+    drawn: Bundle = shown._repr_mimebundle_(include=(), exclude=())
+    return drawn
+
+
+class _Drawable(JupyterMixin):
+    """Whatever Rich draws, a text with markup among it."""
+
+    def __init__(self, shown: RenderableType) -> None:
+        self._shown = shown
+
+    def __rich__(self) -> RenderableType:
+        return self._shown
+
+
+def show(draw: Callable[[], RenderableType], running: Callable[[], bool]) -> Picture:
+    """Show something in a notebook for as long as it runs: what `_ipython_display_` of its class calls.
+
+    Raises:
+        NotImplementedError: This is no notebook; what IPython asked for is to be shown in another way.
+    """
+    if not get_console().is_jupyter:
+        raise NotImplementedError("there is no notebook")
+    return Picture(lambda: bundle(draw()), running=running)

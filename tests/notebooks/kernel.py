@@ -1,0 +1,84 @@
+"""A real kernel, with all that it sends to a front end: what the tests of notebooks read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import pytest
+
+jupyter_client = pytest.importorskip("jupyter_client", reason="needs the lessons group: uv run --group lessons pytest")
+
+STARTS = 60.0
+ENDS = 30.0
+
+
+@dataclass
+class Page:
+    """What a notebook holds: each output as it is after the updates that came for it.
+
+    Attributes:
+        outputs: A dictionary by media type, each; what was printed is under `stream`, an exception under `error`.
+        versions: Of each output that was updated, all that it has been, by its number.
+    """
+
+    outputs: list[dict[str, str]] = field(default_factory=list)
+    versions: dict[int, list[dict[str, str]]] = field(default_factory=dict)
+    _by_id: dict[str, int] = field(default_factory=dict)
+
+    def take(self, message: dict[str, Any]) -> None:
+        content = message["content"]
+        match message["msg_type"]:
+            case "stream":
+                self.outputs.append({"stream": content["text"]})
+            case "error":
+                self.outputs.append({"error": f"{content['ename']}: {content['evalue']}"})
+            case "display_data" | "execute_result":
+                self.outputs.append(content["data"])
+                if identifier := content.get("transient", {}).get("display_id"):
+                    self._by_id[identifier] = len(self.outputs) - 1
+                    self.versions[len(self.outputs) - 1] = [content["data"]]
+            case "update_display_data":
+                number = self._by_id[content["transient"]["display_id"]]
+                self.outputs[number] = content["data"]
+                self.versions[number].append(content["data"])
+
+
+class Kernel:
+    """What a front end knows of a kernel."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.page = Page()
+
+    def run(self, code: str) -> list[dict[str, str]]:
+        """The outputs of a cell, once it has been run."""
+        before = len(self.page.outputs)
+        request = self._client.execute(code, store_history=True)
+        deadline = monotonic() + ENDS
+        while True:
+            message = self._client.get_iopub_msg(timeout=max(deadline - monotonic(), 0.1))
+            self.page.take(message)
+            done = message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
+            if done and message["parent_header"].get("msg_id") == request:
+                return self.page.outputs[before:]
+
+    def printed(self, code: str) -> str:
+        return "".join(output.get("stream", "") for output in self.run(code)).strip()
+
+
+@contextmanager
+def running_kernel() -> Iterator[Kernel]:
+    manager = jupyter_client.KernelManager(kernel_name="python3")
+    manager.start_kernel()
+    client = manager.client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=STARTS)
+        yield Kernel(client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

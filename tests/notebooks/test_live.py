@@ -1,0 +1,193 @@
+"""What changes is drawn again in place: `Live`, `StreamBuilder` and `Timeline` in a real kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kernel import Kernel, running_kernel
+
+pytestmark = pytest.mark.timeout(180)
+
+IMPORTS = """
+import threading
+import time
+
+import reactivex
+from reactivex import Subject, operators as ops
+
+from rxecho import EchoServer, Live, StreamBuilder, WebSocketChannel
+from rxecho.marbles import MarbleDiagram, Timeline
+
+
+def pictures():
+    return sum(thread.name == "rxecho picture" for thread in threading.enumerate())
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture(scope="module")
+def the_kernel() -> Iterator[Kernel]:
+    with running_kernel() as kernel:
+        assert kernel.run(IMPORTS) == []
+        yield kernel
+
+
+@pytest.fixture
+def kernel(the_kernel: Kernel) -> Iterator[Kernel]:
+    yield the_kernel
+    assert the_kernel.printed("wait_until(lambda: not pictures()); print(pictures())") == "0"
+
+
+def test_live_draws_in_place_while_messages_come_and_leaves_the_last_picture(kernel: Kernel) -> None:
+    [picture] = kernel.run("""
+with EchoServer() as server, WebSocketChannel.connect(server.url_for("/ticker?interval=0.3&count=4")) as channel:
+    timeline = Timeline()
+    with Live(timeline):
+        channel.stream.pipe(ops.map(lambda _: "tick"), timeline.trace("ticker")).run()
+""")
+    assert picture["image/svg+xml"].count(">tick</text>") == 4
+    assert picture["text/plain"].startswith("ticker ├tick")
+    versions = kernel.page.versions[len(kernel.page.outputs) - 1]
+    seen = [version["image/svg+xml"].count(">tick</text>") for version in versions]
+    assert sorted(set(seen)) == [0, 1, 2, 3, 4] or sorted(set(seen)) == [1, 2, 3, 4]
+    assert seen == sorted(seen)
+
+
+def test_live_shows_what_rich_draws_as_html_and_what_is_printed_under_it(kernel: Kernel) -> None:
+    code = """
+latest = Subject()
+with Live(StreamBuilder(latest, lambda snapshot: f"<b>{snapshot.data}"), auto_refresh=False) as live:
+    print(live.is_started)
+    latest.on_next("[red]\\x1b")
+    live.refresh()
+    latest.on_next("last")
+print(live.is_started)
+"""
+    shown, *printed = kernel.run(code)
+    assert "&lt;b&gt;last" in shown["text/html"]
+    assert shown["text/plain"] == "<b>last\n"
+    first, second, third = kernel.page.versions[len(kernel.page.outputs) - len(printed) - 1]
+    assert first["text/plain"] == "<b>None\n"
+    assert second["text/plain"] == "<b>[red]\\e\n"
+    assert third is shown
+    assert "".join(one["stream"] for one in printed) == "True\nFalse\n"
+
+
+def test_live_takes_markup_another_renderable_and_a_function_that_gives_one(kernel: Kernel) -> None:
+    [shown] = kernel.run('with Live("[bold]a[/]") as live: live.update("b", refresh=True)')
+    assert shown["text/plain"] == "b\n"
+    assert "font-weight: bold" in kernel.page.versions[len(kernel.page.outputs) - 1][0]["text/html"]
+    [shown] = kernel.run("with Live(get_renderable=lambda: str(6 * 7)): pass")
+    assert "42" in shown["text/plain"]
+
+
+def test_live_leaves_nothing_when_it_is_transient(kernel: Kernel) -> None:
+    [shown] = kernel.run('with Live("a", transient=True): pass')
+    assert shown == {"text/plain": ""}
+
+
+def test_live_draws_what_there_is_when_the_block_fails(kernel: Kernel) -> None:
+    shown, error = kernel.run("""
+latest = Subject()
+with Live(StreamBuilder(latest, lambda snapshot: f"{snapshot.data}")):
+    latest.on_next("before")
+    raise LookupError("lost")
+""")
+    assert shown["text/plain"] == "before\n"
+    assert error["error"] == "LookupError: lost"
+
+
+def test_nothing_is_sent_while_nothing_has_changed(kernel: Kernel) -> None:
+    kernel.run('with Live("same", refresh_per_second=100): time.sleep(0.2)')
+    assert len(kernel.page.versions[len(kernel.page.outputs) - 1]) == 1
+
+
+def test_a_stream_builder_is_drawn_again_after_its_cell_until_its_stream_has_ended(kernel: Kernel) -> None:
+    [shown] = kernel.run("""
+source = Subject()
+builder = StreamBuilder(source, lambda snapshot: f"{snapshot.connection_state.value} {snapshot.data}")
+builder
+""")
+    number = len(kernel.page.outputs) - 1
+    assert shown["text/plain"] == "waiting None\n"
+    kernel.run("source.on_next('first')\ntime.sleep(0.5)")
+    assert kernel.page.outputs[number]["text/plain"] == "active first\n"
+    assert kernel.printed("print(pictures())") == "1"
+    kernel.run("source.on_next('last')\nsource.on_completed()\nwait_until(lambda: not pictures())")
+    assert kernel.page.outputs[number]["text/plain"] == "done last\n"
+
+
+def test_a_stream_builder_that_gets_another_stream_goes_on(kernel: Kernel) -> None:
+    kernel.run("""
+builder = StreamBuilder(reactivex.of(1), lambda snapshot: f"{snapshot.data}")
+builder
+""")
+    number = len(kernel.page.outputs) - 1
+    kernel.run("wait_until(lambda: not pictures())\nsource = Subject()\nbuilder.stream = source")
+    assert kernel.printed("print(pictures())") == "1"
+    kernel.run("source.on_next(2)\ntime.sleep(0.5)\nbuilder.dispose()\nwait_until(lambda: not pictures())")
+    assert kernel.page.outputs[number]["text/plain"] == "2\n"
+
+
+def test_what_is_shown_once_more_stays_as_it_was_where_it_was_before(kernel: Kernel) -> None:
+    kernel.run("""
+source = Subject()
+builder = StreamBuilder(source, lambda snapshot: f"{snapshot.data}")
+builder
+""")
+    number = len(kernel.page.outputs) - 1
+    kernel.run("source.on_next('first')\nbuilder")
+    kernel.run("source.on_next('second')\nsource.on_completed()\nwait_until(lambda: not pictures())")
+    assert [shown["text/plain"] for shown in kernel.page.outputs[number:]] == ["first\n", "second\n"]
+
+
+def test_a_timeline_is_drawn_again_as_long_as_something_is_subscribed_to(kernel: Kernel) -> None:
+    [shown] = kernel.run("timeline = Timeline(resolution=1)\nsource = Subject()\ntimeline")
+    number = len(kernel.page.outputs) - 1
+    assert ">one</text>" not in shown["image/svg+xml"]
+    assert kernel.printed("print(pictures())") == "0"
+    kernel.run("""
+subscription = source.pipe(timeline.trace("lane")).subscribe()
+source.on_next("one")
+time.sleep(0.5)
+""")
+    assert ">one</text>" in kernel.page.outputs[number]["image/svg+xml"]
+    kernel.run("source.on_next('two')\nsubscription.dispose()\nwait_until(lambda: not pictures())")
+    assert ">two</text>" in kernel.page.outputs[number]["image/svg+xml"]
+    assert kernel.page.outputs[number]["text/plain"].splitlines()[0].endswith("╎")
+
+
+def test_a_diagram_is_a_picture_that_does_not_change(kernel: Kernel) -> None:
+    [shown] = kernel.run('MarbleDiagram.parse("-a-|")')
+    assert shown["image/svg+xml"].startswith("<svg")
+    assert shown["text/plain"].splitlines()[0].split("─")[0] == "├"
+
+
+def test_a_builder_that_fails_says_so_once_and_the_stream_goes_on(kernel: Kernel) -> None:
+    kernel.run("""
+source = Subject()
+builder = StreamBuilder(source, lambda snapshot: f"{1 // (snapshot.data or 1)}", initial_data=1)
+received = []
+source.subscribe(received.append)
+builder
+""")
+    told = kernel.printed("source.on_next(2)\nsource.on_next(float('nan') if False else 1)\nprint(received)")
+    assert told == "[2, 1]"
+    kernel.run("builder.dispose()")
+
+
+def test_two_lives_have_a_picture_each(kernel: Kernel) -> None:
+    shown = kernel.run('with Live("a"), Live("b"): pass')
+    assert [one["text/plain"] for one in shown] == ["a\n", "b\n"]
+
+
+def test_a_live_that_is_stopped_twice_or_never_started_does_nothing_more(kernel: Kernel) -> None:
+    [shown] = kernel.run('live = Live("a")\nlive.stop()\nlive.start()\nlive.start()\nlive.stop()\nlive.stop()')
+    assert shown["text/plain"] == "a\n"
