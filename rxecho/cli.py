@@ -567,6 +567,42 @@ def _draw_marbles(expression: str, sources: tuple[str, ...], svg: str | None) ->
 
 @rxecho.command(
     epilog="""\b
+Examples:
+  rxecho lessons                  into a folder named rxecho-lessons
+  rxecho lessons ~/streams
+"""
+)
+@click.argument("directory", type=click.Path(file_okay=False), default="rxecho-lessons", metavar="[DIR]")
+def lessons(directory: str) -> Task:
+    """Copy a course on streams and sinks, nine notebooks and their solutions, into DIR.
+
+    DIR is made where there is none. What is there already stays as it is, such as a notebook that was worked on.
+    """
+    return lambda: _copy_lessons(Path(directory))
+
+
+def _copy_lessons(directory: Path) -> int:
+    from importlib.util import find_spec
+    from shlex import quote
+
+    from rxecho.lessons import copy_to
+
+    try:
+        copied, there = copy_to(directory)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"{error.filename or directory} cannot be written: {reason}") from error
+    kept = f"; {there} were there already, and stayed as they are" if there else ""
+    print(f"{copied} notebooks were copied into {printable(str(directory))}{kept}.")
+    if not find_spec("jupyterlab"):
+        print("They want JupyterLab, in the same environment as rxecho: python -m pip install jupyterlab")
+    print(f"Open them with: python -m jupyter lab {printable(quote(str(directory)))}")
+    print("or in VS Code; begin with 01-connect-listen-send-close.ipynb.", flush=True)
+    return 0
+
+
+@rxecho.command(
+    epilog="""\b
 To have it in every new shell:
   bash   rxecho completion bash >> ~/.bashrc
   zsh    rxecho completion zsh >> ~/.zshrc

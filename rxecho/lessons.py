@@ -1,0 +1,165 @@
+"""The course: where its notebooks are, and `check`, which tells whether an exercise of theirs is solved.
+
+The notebooks themselves are written by `docs/notebooks.py` and come with the package; `rxecho lessons` copies them.
+"""
+
+from __future__ import annotations
+
+import linecache
+import shutil
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rxecho.marbles import MarbleDiagram
+
+__all__ = ["check", "copy_to", "notebooks"]
+
+
+def check(
+    exercise: str,
+    answer: Callable[[], Any],
+    marbles: str,
+    lookup: Mapping[str | float, Any] | None = None,
+    *,
+    hint: str = "",
+    error: Exception | None = None,
+    timespan: float = 1.0,
+    lane: str | None = None,
+) -> bool:
+    """Say whether an exercise is solved, and where it is not, what is off: in a sentence, and drawn.
+
+    It never raises because of the answer, so that a notebook runs on to its end.
+
+    >>> from reactivex import operators as ops
+    >>> from rxecho.marbles import cold
+    >>> check("Exercise 1", lambda: cold("-a-b-|").pipe(ops.map(str.upper)), "-A-B-|")
+    ✓ Exercise 1 is solved.
+    True
+    >>> check("Exercise 2", lambda: ..., "-a-|", hint="Look at ops.take again.")
+    ○ Exercise 2 is still open: write your answer in place of the three dots. It is to do what is expected here:
+    expected ├──...a──...┤
+    actual   ├──...▸
+    ...
+    Hint: Look at ops.take again.
+    False
+
+    Args:
+        exercise: Its name.
+        answer: A function that gives what the answer does: an observable, a `Timeline` or a diagram. `...`, as it
+            stands where an answer is to be written, is an exercise that is still open.
+        marbles: What is expected, in RxPY's syntax.
+        lookup: What a marble stands for, where that is not the text or the number itself.
+        hint: What to try, in a sentence.
+        error: What `#` stands for; without it, `#` is any error.
+        timespan: Seconds that a character takes.
+        lane: Which lane of a timeline is meant, by name; the last one that is no inner lane, unless given.
+    """
+    from reactivex import Observable, never
+
+    from rxecho.marbles import MarbleDiagram, Mismatch, Timeline, expect
+
+    def differs(actual: Timeline | MarbleDiagram | Observable[Any]) -> Mismatch | None:
+        try:
+            expect(actual, marbles, lookup, error=error, timespan=timespan, lane=lane)
+        except Mismatch as mismatch:
+            return mismatch
+        return None
+
+    try:
+        given = answer()
+        if isinstance(given, Timeline | MarbleDiagram | Observable):
+            mismatch = differs(given)
+            if mismatch is None:
+                print(f"✓ {exercise} is solved.")
+                return True
+            actual = mismatch.diagram.lanes[1]
+            if all(one.value is not ... for one in actual.notifications):
+                what = f"✗ {exercise} is not there yet: {mismatch.what}. The mark below is where the two differ."
+                return _not_yet(what, mismatch.diagram, hint)
+            given = ...
+    except Exception as fault:  # noqa: BLE001 - whatever a learner's code may raise is told kindly
+        if "'ellipsis'" not in str(fault):
+            return _not_yet(f"✗ {exercise} is not there yet: your code raised {_told(fault)}", None, hint)
+        given = ...
+    if given is not ...:
+        missing = "; is a return missing?" if given is None else "."
+        what = f"✗ {exercise} is not there yet: it gave {given!r:.100}, where an observable is expected{missing}"
+        return _not_yet(what, None, hint)
+    lane = None  # of what never comes
+    what = f"○ {exercise} is still open: write your answer in place of the three dots."
+    if wanted := differs(never()):
+        return _not_yet(f"{what} It is to do what is expected here:", wanted.diagram, hint)
+    return _not_yet(what, None, hint)
+
+
+def _not_yet(what: str, diagram: MarbleDiagram | None, hint: str) -> bool:
+    print(what)
+    if diagram:
+        _show(diagram)
+    if hint:
+        print(f"Hint: {hint}")
+    return False
+
+
+def _show(diagram: MarbleDiagram) -> None:
+    from rich import get_console
+
+    if get_console().is_jupyter:
+        from IPython.display import display
+
+        display(diagram)
+    else:
+        print(diagram._repr_mimebundle_()["text/plain"])
+
+
+def _told(fault: Exception) -> str:
+    """An exception in a line, and the learner's line that it comes from."""
+    what = "".join(traceback.format_exception_only(fault)).strip().splitlines()[-1]
+    for frame in reversed(traceback.extract_tb(fault.__traceback__)):
+        if "ipykernel" in frame.filename or frame.filename.startswith("<"):
+            line = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
+            return f"{what}\n  in line {frame.lineno} of its cell: {line}"
+    return what
+
+
+def notebooks() -> Path:
+    """The folder with the notebooks: in the package, or, where that runs from its repository, there.
+
+    >>> sorted(path.name for path in notebooks().glob("*.ipynb"))[0]
+    '01-connect-listen-send-close.ipynb'
+    """
+    package = Path(__file__).parent
+    installed = package / "notebooks"
+    return installed if installed.is_dir() else package.parent / "notebooks"
+
+
+def copy_to(directory: Path) -> tuple[int, int]:
+    """Copy the notebooks into a folder, which is made where there is none. What is there already stays as it is.
+
+    Returns:
+        How many were copied, and how many were there already.
+
+    Raises:
+        OSError: The folder cannot be written.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as directory:
+    ...     copied, there = copy_to(Path(directory))
+    ...     copy_to(Path(directory)) == (0, copied)
+    True
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    copied = there = 0
+    for notebook in sorted(notebooks().glob("*.ipynb")):
+        try:
+            with notebook.open("rb") as source, (directory / notebook.name).open("xb") as target:
+                shutil.copyfileobj(source, target)
+            copied += 1
+        except FileExistsError:
+            there += 1
+    return copied, there
