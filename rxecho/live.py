@@ -36,9 +36,9 @@ class Live(RichLive):
 
     All of its arguments mean what they mean in Rich, for a terminal. In a notebook, what is drawn is an output of the
     cell, which is drawn again while the block runs, `refresh_per_second` times at most, and once more when it ends;
-    that last picture stays, also in the file and where it is only read. JupyterLab and VS Code draw in place;
-    a front end that knows no newer content for an output shows the first picture. Anything printed meanwhile
-    stands under it. `screen`, `vertical_overflow` and the redirection of output have no meaning there.
+    that last picture stays, also in the file and where it is only read. A front end that is not known to draw in place,
+    such as Jupyter's console, gets the last picture alone. Anything printed meanwhile stands under it. `screen`,
+    `vertical_overflow` and the redirection of output have no meaning there.
 
     >>> import reactivex
     >>> from rxecho import StreamBuilder
@@ -48,12 +48,14 @@ class Live(RichLive):
     latest: 3
     """
 
-    _picture: Picture | None = None
+    _picture: Picture | LastPicture | None = None
 
     def start(self, refresh: bool = False) -> None:
         """Draw, and go on drawing until `stop`; the `with` statement does both."""
         if not self.console.is_jupyter:
             super().start(refresh)
+        elif self._picture is None and not draws_in_place():
+            self._picture = LastPicture(lambda: bundle(self.get_renderable()))
         elif self._picture is None:
             pace = self.refresh_per_second if self.auto_refresh else None
             self._picture = Picture(lambda: bundle(self.get_renderable()), pace=pace)
@@ -147,6 +149,36 @@ class Picture:
             self._handle.update(drawn, raw=True)
 
 
+class LastPicture:
+    """An output of a notebook's cell that is drawn once, at the end, for a front end that would not draw it again."""
+
+    def __init__(self, draw: Callable[[], Bundle]) -> None:
+        self._draw = draw
+
+    def refresh(self) -> None:
+        """Wait for the end."""
+
+    def stop(self, *, erase: bool = False) -> None:
+        """Draw it, unless it would be erased."""
+        from IPython.display import display
+
+        if not erase:
+            display(self._draw(), raw=True)
+
+
+def draws_in_place() -> bool:
+    """Whether the front end whose cell is running takes newer contents for an output, as far as its request tells.
+
+    The protocol has no word for that. JupyterLab, Notebook and VS Code name their cell; what runs notebooks without a
+    user, such as nbclient, says that nobody can be asked for input; both keep the newest content. Consoles do neither.
+    """
+    from IPython.core.getipython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    request = kernel.get_parent() if kernel else {}
+    return "cellId" in request.get("metadata", {}) or not request.get("content", {}).get("allow_stdin", True)
+
+
 def bundle(shown: RenderableType) -> Bundle:
     """What a notebook shows of something: what it gives for itself, or as Rich draws it; as text, too."""
     if not hasattr(shown, "_repr_mimebundle_"):
@@ -169,8 +201,8 @@ def show(draw: Callable[[], RenderableType], running: Callable[[], bool]) -> Pic
     """Show something in a notebook for as long as it runs: what `_ipython_display_` of its class calls.
 
     Raises:
-        NotImplementedError: This is no notebook; what IPython asked for is to be shown in another way.
+        NotImplementedError: Nothing would be drawn again here; what IPython asked for is to be shown in another way.
     """
-    if not get_console().is_jupyter:
-        raise NotImplementedError("there is no notebook")
+    if not (get_console().is_jupyter and draws_in_place()):
+        raise NotImplementedError("nothing is drawn again here")
     return Picture(lambda: bundle(draw()), running=running)

@@ -54,10 +54,13 @@ class Kernel:
         self._client = client
         self.page = Page()
 
-    def run(self, code: str) -> list[dict[str, str]]:
-        """The outputs of a cell, once it has been run."""
+    def run(self, code: str, **metadata: object) -> list[dict[str, str]]:
+        """The outputs of a cell, once it has been run: as JupyterLab asks for it, unless another metadata is given."""
         before = len(self.page.outputs)
-        request = self._client.execute(code, store_history=True)
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": True}
+        message = self._client.session.msg("execute_request", content, metadata=metadata or {"cellId": "one"})
+        self._client.shell_channel.send(message)
+        request = message["header"]["msg_id"]
         deadline = monotonic() + ENDS
         while True:
             message = self._client.get_iopub_msg(timeout=max(deadline - monotonic(), 0.1))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kernel import Kernel, running_kernel
+
+nbclient = pytest.importorskip("nbclient")
+nbconvert = pytest.importorskip("nbconvert")
+nbformat = pytest.importorskip("nbformat")
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -181,6 +187,47 @@ builder
     told = kernel.printed("source.on_next(2)\nsource.on_next(float('nan') if False else 1)\nprint(received)")
     assert told == "[2, 1]"
     kernel.run("builder.dispose()")
+
+
+def test_a_front_end_that_is_not_known_to_draw_in_place_gets_the_last_picture_alone(kernel: Kernel) -> None:
+    code = """
+latest = Subject()
+with Live(StreamBuilder(latest, lambda snapshot: f"{snapshot.data}")) as live:
+    latest.on_next("first")
+    live.refresh()
+    latest.on_next("last")
+"""
+    [shown] = kernel.run(code, console=True)
+    assert shown["text/plain"] == "last\n"
+    assert len(kernel.page.outputs) - 1 not in kernel.page.versions
+    assert kernel.run('with Live("a", transient=True): pass', console=True) == []
+
+
+def test_there_the_value_of_a_cell_is_drawn_once(kernel: Kernel) -> None:
+    code = "timeline = Timeline()\nsource = Subject()\nlane = source.pipe(timeline.trace('lane')).subscribe()\n"
+    [shown] = kernel.run(code + "timeline", console=True)
+    assert shown["text/plain"].splitlines()[0].startswith("lane ")
+    kernel.run("lane.dispose()")
+    builder = "StreamBuilder(reactivex.of(1), lambda snapshot: str(snapshot.data))"
+    [shown] = kernel.run(builder, console=True)
+    assert shown["text/plain"] == "1\n"
+    assert len(kernel.page.outputs) - 1 not in kernel.page.versions
+
+
+def test_who_reads_a_notebook_without_running_it_sees_the_last_picture(tmp_path: Path) -> None:
+    code = """
+from reactivex import Subject
+from rxecho import Live, StreamBuilder
+latest = Subject()
+with Live(StreamBuilder(latest, lambda snapshot: f"picture {snapshot.data}")) as live:
+    for number in (1, 2, 3):
+        latest.on_next(number)
+        live.refresh()
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    page, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+    assert re.findall(r"picture \d", page) == ["picture 3"]
 
 
 def test_two_lives_have_a_picture_each(kernel: Kernel) -> None:

@@ -1,0 +1,143 @@
+"""The lessons, as a reader runs them: in a new kernel each, unsolved and solved, with nothing left at the end."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+nbclient = pytest.importorskip("nbclient", reason="needs the lessons group: uv run --group lessons pytest")
+nbformat = pytest.importorskip("nbformat")
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+LESSONS = sorted(path.name for path in NOTEBOOKS.glob("0*.ipynb") if not path.name.endswith(".solution.ipynb"))
+SOLUTIONS = sorted(path.name for path in NOTEBOOKS.glob("*.solution.ipynb"))
+
+CELL = 60
+"""Seconds that a cell may take."""
+LESSON = 120
+"""Seconds that a lesson may take."""
+
+BEFORE = """
+import threading as _threading
+import psutil as _psutil
+
+def _held():
+    sockets = {(one.fd, str(one.laddr), str(one.raddr)) for one in _psutil.Process().net_connections("all")}
+    return sockets, {thread.name for thread in _threading.enumerate()}
+
+_sockets, _threads = _held()
+"""
+AFTER = """
+import time as _time
+_deadline = _time.monotonic() + 10
+while True:
+    _more_sockets, _more_threads = _held()
+    _left = sorted(_more_sockets - _sockets) + sorted(_more_threads - _threads)
+    if not _left or _time.monotonic() > _deadline:
+        break
+    _time.sleep(0.05)
+print("left:", _left)
+"""
+
+
+def run(name: str, folder: Path) -> Any:
+    """The notebook after it was run, without the cells that only this test has put in."""
+    notebook = nbformat.read(NOTEBOOKS / name, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    before, after = (nbformat.v4.new_code_cell(code) for code in (BEFORE, AFTER))
+    notebook.cells = [before, *notebook.cells, after]
+    client = nbclient.NotebookClient(
+        notebook, timeout=CELL, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()
+    assert printed(after) == "left: []\n"
+    notebook.cells = notebook.cells[1:-1]
+    return notebook
+
+
+def tags(cell: Any) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def printed(cell: Any) -> str:
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def checks(notebook: Any) -> list[list[str]]:
+    """What each of its checking cells says, by line."""
+    return [
+        [line for line in printed(cell).splitlines() if line[:1] in ("✓", "✗", "○")]
+        for cell in code_cells(notebook)
+        if "check" in tags(cell)
+    ]
+
+
+def judge(notebook: Any) -> None:
+    """Only what was meant to fail does fail, and does."""
+    for cell in code_cells(notebook):
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        assert failed == ("raises-exception" in tags(cell)), cell.source
+        told = "Traceback (most recent call last)" in printed(cell)
+        assert told == ("traceback" in tags(cell)), cell.source
+
+
+def wording(text: str) -> str:
+    """What was printed, but for what changes from run to run; see docs/notebooks.py."""
+    text = re.sub(r"^Exception in thread (.*?):?\nTraceback .*\n(?: .*\n)*", r"Exception in thread \1:\n", text, flags=re.M)
+    return re.sub(r" at 0x[0-9a-f]+", "", re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:8765", text))
+
+
+def shown(notebook: Any) -> list[tuple[str, str]]:
+    """What its cells show, in words: what they print, and what their values are."""
+    told = []
+    for cell in code_cells(notebook):
+        values = [
+            output.data["text/plain"]
+            for output in cell.outputs
+            if "data" in output and not {"image/svg+xml", "text/html"} & set(output.data)
+        ]
+        errors = [f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"]
+        told.append((cell.source, wording("\n".join([printed(cell), *values, *errors]))))
+    return told
+
+
+def test_there_are_nine_lessons_and_a_solution_of_each() -> None:
+    assert [name[:3] for name in LESSONS] == [f"0{number}-" for number in range(1, 10)]
+    assert [name.replace(".solution", "") for name in SOLUTIONS] == LESSONS
+
+
+@pytest.mark.timeout(LESSON)
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_a_solution_runs_to_its_end_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    notebook = run(name, tmp_path)
+    judge(notebook)
+    said = checks(notebook)
+    assert len(said) == 3
+    assert all(lines and all(line.startswith("✓ ") for line in lines) for lines in said), said
+    assert shown(notebook) == shown(nbformat.read(NOTEBOOKS / name, 4))
+
+
+@pytest.mark.timeout(LESSON)
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_exercises_of_a_lesson_are_open_and_say_so_kindly(name: str, tmp_path: Path) -> None:
+    notebook = run(name, tmp_path)
+    judge(notebook)
+    said = checks(notebook)
+    assert len(said) == 3
+    for number, lines in enumerate(said, 1):
+        assert lines
+        assert all(line.startswith(f"○ Exercise {number}") and "is still open" in line for line in lines), lines
+    for cell in code_cells(notebook):
+        if "check" in tags(cell):
+            assert "Hint: " in printed(cell)
+            assert any("image/svg+xml" in output.get("data", {}) for output in cell.outputs), "it draws what is expected"
+    assert shown(notebook) == shown(nbformat.read(NOTEBOOKS / name, 4))
