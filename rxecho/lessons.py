@@ -83,7 +83,7 @@ def check(
             given = ...
     except Exception as fault:  # noqa: BLE001 - whatever a learner's code may raise is told kindly
         if "'ellipsis'" not in str(fault):
-            return _not_yet(f"✗ {exercise} is not there yet: your code raised {_told(fault)}", None, hint)
+            return _not_yet(f"✗ {exercise} is not there yet: running it raised {_told(fault)}", None, hint)
         given = ...
     if given is not ...:
         missing = "; is a return missing?" if given is None else "."

@@ -118,13 +118,13 @@ def test_what_the_answer_raises_is_told_with_its_line(told: Callable[..., list[s
     cell: dict[str, Any] = {}
     exec(compile("def answer():\n    missing = nothing\n    return missing\n", "<cell>", "exec"), cell)
     what, where = told(cell["answer"])
-    assert what == "✗ Exercise 7 is not there yet: your code raised NameError: name 'nothing' is not defined"
+    assert what == "✗ Exercise 7 is not there yet: running it raised NameError: name 'nothing' is not defined"
     assert where.startswith("  in line 2 of its cell:")
 
 
 def test_what_is_raised_elsewhere_is_told_without_a_line(told: Callable[..., list[str]]) -> None:
     (what,) = told(lambda: MarbleDiagram.parse("-(a"))
-    assert what.startswith("✗ Exercise 7 is not there yet: your code raised ValueError: line 1")
+    assert what.startswith("✗ Exercise 7 is not there yet: running it raised ValueError: line 1")
 
 
 # rxecho lessons

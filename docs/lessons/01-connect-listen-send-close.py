@@ -22,7 +22,7 @@ from contextlib import ExitStack
 import reactivex
 from reactivex import operators as ops
 
-from rxecho import EchoServer, Live, WebSocketChannel
+from rxecho import ChannelState, EchoServer, Live, WebSocketChannel
 from rxecho.lessons import check
 from rxecho.marbles import MarbleDiagram, Timeline
 
@@ -200,7 +200,7 @@ short.close_code, short.close_reason
 #
 # ### Exercise 1: say hello
 #
-# Write `greet`. It is given a channel that is open, and sends `Hello!` and then `Goodbye!`.
+# Write `greet`. It is given a channel that is open, sends `Hello!` and then `Goodbye!`, and leaves it open.
 
 
 # %% tags=["exercise"]
@@ -218,8 +218,11 @@ def greet(channel):
 def echoes(talk):
     """What comes back when `talk` talks, in its order."""
     with WebSocketChannel.connect(server.url) as channel:
+        channel.ready.result(timeout=5)
         if talk(channel) is ...:
             return ...
+        if channel.state is not ChannelState.OPEN:
+            raise RuntimeError("the channel was closed, and is to stay open")
         channel.sink.add("that was all")
         until_then = channel.stream.pipe(
             ops.take_while(lambda message: message != "that was all"), ops.to_list()
@@ -288,7 +291,8 @@ solved_3 = check(
     lambda: reactivex.from_iterable([ending(server.url_for(path)) for path in paths]),
     "(a,b,|)",
     {"a": (1000, "Done"), "b": (4321, "Full")},
-    hint="The cell with /close above has all that you need. Wait for the end before you look at the code.",
+    hint="The cell with /close above has all that you need. Wait for the end before "
+    "you look at the code, and remember what run() does where no message came.",
 )
 
 # %% [markdown]
