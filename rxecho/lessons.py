@@ -82,7 +82,7 @@ def check(
                 return _not_yet(what, mismatch.diagram, hint)
             given = ...
     except Exception as fault:  # noqa: BLE001 - whatever a learner's code may raise is told kindly
-        if "'ellipsis'" not in str(fault):
+        if "ellipsis" not in str(fault).lower():
             return _not_yet(f"✗ {exercise} is not there yet: running it raised {_told(fault)}", None, hint)
         given = ...
     if given is not ...:

@@ -15,6 +15,8 @@ from rich import get_console
 from rich.jupyter import JupyterMixin
 from rich.live import Live as RichLive
 
+from rxecho.isolation import report
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -117,13 +119,20 @@ class Picture:
 
     def _go_on(self, interval: float) -> None:
         took = 0.0
+        drawn = True
         while not self._stopped.wait(max(interval, IDLE * took)):
             begun = perf_counter()
             with self._lock:
                 running = self._running()  # asked before it is drawn, or the end might not be in the last picture
                 if not running:
                     self._thread = None
-            self.refresh()
+            try:
+                self.refresh()
+                drawn = True
+            except Exception as error:  # noqa: BLE001 - of somebody's builder; told once, until it draws again
+                if drawn:
+                    report(error)
+                drawn = False
             if not running:
                 return
             took = perf_counter() - begun

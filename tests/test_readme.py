@@ -44,7 +44,8 @@ def test_the_recipe_in_readme_has_all_four_steps() -> None:
 
 def test_readme_gives_the_two_commands_that_do_all_the_set_up() -> None:
     commands = re.findall(r"^```console\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    assert commands == ["pip install uv && uv run rxecho\n", "pip install uv && uv run pytest\n"]
+    lessons = "uv run --group notebooks jupyter lab notebooks\n"
+    assert commands == ["pip install uv && uv run rxecho\n", lessons, "pip install uv && uv run pytest\n"]
 
 
 def test_every_file_that_readme_links_to_is_there() -> None:

@@ -176,11 +176,11 @@ class _Drawing:
                 yield f'<path class="end start" d="M{x} {y - 7}v14">{_title(one)}</path>'
                 continue
             if one.kind is Kind.ERROR:
-                if marbles and x - marbles[-1] < RADIUS + 10:
-                    x = marbles[-1] + RADIUS + 10
+                x = max(x, self._right(run) + GAP)
                 yield f'<path class="end error" d="M{x - 8} {y - 8}l16 16m0 -16l-16 16">{_title(one)}</path>'
-                if says_something(one.value) and run.room > 60:
-                    text = shortened(label(one.value), min(LONGEST_LABEL, int((run.room - 30) / CELL)))
+                room = run.room - (x - self._x(run.place))
+                if says_something(one.value) and room > 60:
+                    text = shortened(label(one.value), min(LONGEST_LABEL, int((room - 30) / CELL)))
                     yield f'<text class="why" x="{x + 16}" y="{y + 5}">{_xml(text)}</text>'
             else:
                 disposed = ""
@@ -206,10 +206,10 @@ class _Drawing:
             if len(values) > MOST_FANNED:
                 yield self._count(run, values, y)
                 continue
-            longest = max(min(LONGEST_LABEL, int((run.room - 2 * RADIUS) / CELL) + 2), 1)
             top = y - LEVEL * (len(values) - 1) / 2
             for level, one in enumerate(values):
-                yield self._marble(one, longest, self._x(self._scale.place(one.time)), round(top + LEVEL * level))
+                x = self._x(self._scale.place(one.time))
+                yield self._marble(one, _longest(run), x, round(top + LEVEL * level))
 
     def _marble(self, one: Notification, longest: int, x: int, y: int) -> str:
         text = label(one.value)
@@ -218,6 +218,17 @@ class _Drawing:
         if one.kind is Kind.MISSED:
             return _pill("marble ghost", text, _told(one), x, y)
         return _pill("marble", text, _told(one), x, y, f' fill="{colour}"')
+
+    def _right(self, run: Run) -> int:
+        """Where the marbles of one place end."""
+        values = [one for one in run.notifications if _is_value(one)]
+        if len(values) > MOST_FANNED:
+            return self._x(run.place) - RADIUS + _width(f"x{len(values)}")
+        ends = (
+            self._x(self._scale.place(one.time)) - RADIUS + _width(shortened(label(one.value), _longest(run)))
+            for one in values
+        )
+        return max(ends, default=0)
 
     def _count(self, run: Run, values: Sequence[Notification], y: int) -> str:
         told = [f"{len(values):,} values, {seconds(values[0].time)} to {seconds(values[-1].time)}:"]
@@ -251,6 +262,16 @@ def _least(values: int, _others: int) -> int:
     return round(len(f"x{values}") * CELL) + 2 * RADIUS
 
 
+def _longest(run: Run) -> int:
+    """Letters that a marble has room for."""
+    return max(min(LONGEST_LABEL, int((run.room - 2 * RADIUS) / CELL) + 2), 1)
+
+
+def _width(text: str) -> int:
+    """Pixels of a marble: a circle, as long as the text fits into one."""
+    return max(2 * RADIUS, round(cell_len(text) * CELL) + RADIUS)
+
+
 def _levels(run: Run) -> int:
     values = sum(_is_value(one) for one in run.notifications[: MOST_FANNED + 12])
     return values if 0 < values <= MOST_FANNED else 1
@@ -263,9 +284,11 @@ def _is_value(one: Notification) -> bool:
 def _tail(lane: Lane, since: float) -> int:
     """Pixels that the last marble of a lane takes, where it is at the right edge."""
     last = [one for one in lane.notifications[-MOST_FANNED - 1 :] if one.time >= since]
-    cells = max((min(cell_len(label(one.value)), LONGEST_LABEL) for one in last if one.value is not None), default=1)
-    error = any(one.kind is Kind.ERROR and says_something(one.value) for one in last)
-    return round(cells * CELL) + RADIUS + 30 * error
+    cells = max((min(cell_len(label(one.value)), LONGEST_LABEL) for one in last if _is_value(one)), default=0)
+    why = [one.value for one in last if one.kind is Kind.ERROR and says_something(one.value)]
+    told = sum(min(cell_len(label(error)), LONGEST_LABEL) for error in why)
+    between = GAP * bool(cells and why)
+    return round(max(cells + told, 1) * CELL) + RADIUS + 30 * len(why) + between
 
 
 def _line(line: Line, start: int, end: int, y: int) -> Iterator[str]:
@@ -275,8 +298,8 @@ def _line(line: Line, start: int, end: int, y: int) -> Iterator[str]:
 
 
 def _pill(kind: str, text: str, told: str, x: int, y: int, fill: str = "") -> str:
-    """A marble whose left end is centred on its time: a circle, as long as the text fits into one."""
-    width = max(2 * RADIUS, round(cell_len(text) * CELL) + RADIUS)
+    """A marble whose left end is centred on its time."""
+    width = _width(text)
     return (
         f'<g class="{kind}"><title>{_xml(told)}</title>'
         f'<rect x="{x - RADIUS}" y="{y - RADIUS}" width="{width}" height="{2 * RADIUS}" rx="{RADIUS}"{fill}/>'

@@ -240,6 +240,14 @@ def test_what_came_just_before_the_end_has_its_whole_label() -> None:
     assert [text for text in root(live).itertext() if text in ("tick", "tack")] == ["tick", "tack"]
 
 
+def test_an_error_stands_behind_the_marble_that_came_with_it() -> None:
+    both = MarbleDiagram((lane(N(1, NEXT, "a label"), N(1, ERROR, OSError("gone"))),), end=1)
+    [pill] = [element for element in root(both).iter(f"{SVG}rect") if element.get("fill")]
+    [why] = [element for element in root(both).iter(f"{SVG}text") if element.get("class") == "why"]
+    assert int(why.get("x", "")) > int(pill.get("x", "")) + int(pill.get("width", ""))
+    assert why.text == "OSError: gone"
+
+
 def test_names_labels_and_notes_are_written() -> None:
     shown = MarbleDiagram((lane(name="n" * 90), Operator("o" * 200)), notes=("note",))
     assert [text[-1] for text in written(shown)[:2]] == ["…", "…"]
