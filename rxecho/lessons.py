@@ -40,7 +40,8 @@ def check(
     ✓ Exercise 1 is solved.
     True
     >>> check("Exercise 2", lambda: ..., "-a-|", hint="Look at ops.take again.")
-    ○ Exercise 2 is still open: write your answer in place of the three dots. It is to do what is expected here:
+    ○ Exercise 2 is still open: write your answer in place of the three dots.
+    This is what it is to do:
     expected ├──...a──...┤
     actual   ├──...▸
     ...
@@ -78,7 +79,7 @@ def check(
                 return True
             actual = mismatch.diagram.lanes[1]
             if all(one.value is not ... for one in actual.notifications):
-                what = f"✗ {exercise} is not there yet: {mismatch.what}. The mark below is where the two differ."
+                what = f"✗ {exercise} is not there yet: {mismatch.what}.\nThe mark is where the two differ:"
                 return _not_yet(what, mismatch.diagram, hint)
             given = ...
     except Exception as fault:  # noqa: BLE001 - whatever a learner's code may raise is told kindly
@@ -92,7 +93,7 @@ def check(
     lane = None  # of what never comes
     what = f"○ {exercise} is still open: write your answer in place of the three dots."
     if wanted := differs(never()):
-        return _not_yet(f"{what} It is to do what is expected here:", wanted.diagram, hint)
+        return _not_yet(f"{what}\nThis is what it is to do:", wanted.diagram, hint)
     return _not_yet(what, None, hint)
 
 

@@ -63,10 +63,9 @@ def test_a_timeline_is_compared_by_the_lane_that_is_named(capsys: pytest.Capture
 def test_an_answer_that_does_something_else_is_told_where_and_drawn_beside_what_is_expected(
     told: Callable[..., list[str]],
 ) -> None:
-    what, expected, actual, mark, _, hint = told(lambda: cold("-b-|"), hint="Begin with a.")
-    assert what == (
-        "✗ Exercise 7 is not there yet: at 1 s, expected 'a', but got 'b'. The mark below is where the two differ."
-    )
+    what, below, expected, actual, mark, _, hint = told(lambda: cold("-b-|"), hint="Begin with a.")
+    assert what == "✗ Exercise 7 is not there yet: at 1 s, expected 'a', but got 'b'."
+    assert below == "The mark is where the two differ:"
     assert re.fullmatch("expected ├─+a─+┤", expected)
     assert re.fullmatch("actual   ├─+b─+┤", actual)
     assert mark.index("▲") == expected.index("a")
@@ -88,8 +87,9 @@ def test_an_answer_that_does_something_else_is_told_where_and_drawn_beside_what_
 def test_three_dots_are_an_exercise_that_is_open_still(
     answer: Callable[[], Any], told: Callable[..., list[str]]
 ) -> None:
-    what, expected, actual, *_, hint = told(answer, hint="Begin with a.")
-    assert what.startswith("○ Exercise 7 is still open: write your answer in place of the three dots. It is to do ")
+    what, below, expected, actual, *_, hint = told(answer, hint="Begin with a.")
+    assert what == "○ Exercise 7 is still open: write your answer in place of the three dots."
+    assert below == "This is what it is to do:"
     assert re.fullmatch("expected ├─+a─+┤", expected)
     assert re.fullmatch("actual   ├─+▸", actual)
     assert hint == "Hint: Begin with a."

@@ -1,0 +1,528 @@
+# %% [markdown]
+# # 3. Sinks
+#
+# *About 25 minutes.*
+#
+# After this lesson you will be able to
+#
+# - write an observer, and say what its three methods do when it is the sink of a channel;
+# - send what somebody types, with a subject;
+# - let several speakers share a sink, and close it at the right time with the right code;
+# - say what goes wrong when two threads talk at once, and where you need not care.
+
+# %%
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from threading import Barrier, BrokenBarrierError, Lock
+
+import reactivex
+from reactivex import Observer, Subject
+from reactivex import operators as ops
+
+from rxecho import EchoServer, Live, WebSocketChannel
+from rxecho.lessons import check
+from rxecho.marbles import Timeline, cold
+
+opened = ExitStack()
+server = opened.enter_context(EchoServer())
+
+
+def connect(path):
+    """A channel to a path of the practice server, which the last cell closes."""
+    return opened.enter_context(WebSocketChannel.connect(server.url_for(path)))
+
+
+# %% [markdown]
+# ## Three methods
+#
+# In lesson 2 you gave `subscribe` up to three functions. You can also give it one object that has all three of them as
+# methods. Such an object is an observer, too, and it can remember something from one call to the next.
+
+
+# %%
+class Diary:
+    """An observer that notes what it is told."""
+
+    def __init__(self):
+        self.notes = []
+
+    def on_next(self, value):
+        self.notes.append(value)
+
+    def on_error(self, error):
+        self.notes.append(f"error: {error}")
+
+    def on_completed(self):
+        self.notes.append("completed")
+
+
+diary = Diary()
+reactivex.of("one", "two").subscribe(diary)
+
+diary.notes
+
+# %% [markdown]
+# (`of` is a cold observable of the values that you give it. And where you have three functions already,
+# `Observer(on_next, on_error, on_completed)` makes an observer of them.)
+#
+# `channel.sink` has these three methods. It is an observer whose notes are sent:
+#
+# | as an observer | as a sink |
+# | --- | --- |
+# | `on_next(message)` | `add(message)`: send it |
+# | `on_completed()` | `close(1000)`: the work is done |
+# | `on_error(error)` | `close(1011)`: something went wrong here |
+#
+# We can call them by hand, in place of an observable:
+
+# %%
+channel = connect("/echo")
+channel.sink.on_next("Hello!")
+answer = channel.stream.pipe(ops.first(), ops.timeout(5)).run()
+channel.sink.on_completed()
+channel.sink.done.result(timeout=5)  # wait until it is closed
+
+answer, channel.close_code
+
+# %% [markdown]
+# To **feed** a sink is to have an observable call these methods. In lesson 1, `greetings.subscribe(channel.sink)` did
+# that.
+#
+# ## A subject
+#
+# What somebody types is no observable yet. Some code reads the keyboard and calls you with each line, and the lines are to
+# go to the sink, maybe into a diary as well. So you need something in between that takes calls like an observer, and that
+# others can subscribe to like an observable. That is a **subject**: what it is told, it tells all who are subscribed to it.
+
+# %%
+timeline = Timeline(resolution=0.1)
+typed = Subject()
+
+with Live(timeline):
+    channel = connect("/echo")
+    typed.pipe(timeline.trace("typed")).subscribe(channel.sink)
+    channel.stream.pipe(timeline.trace("stream")).subscribe()
+
+    for line in ["Hello!", "Is it raining?", "Goodbye!"]:
+        time.sleep(0.3)  # somebody types
+        typed.on_next(line)
+
+    time.sleep(0.3)
+    typed.on_completed()
+    channel.sink.done.result(timeout=5)
+
+# %% [markdown]
+# A subject is hot, and it keeps nothing, not even for its first subscriber. So here is the late subscriber again:
+
+# %%
+typed = Subject()
+diary = Diary()
+
+typed.on_next("Is anybody there?")
+typed.subscribe(diary)
+typed.on_next("Now there is.")
+
+diary.notes
+
+# %% [markdown]
+# Subscribe the sink first, and call `on_next` then.
+#
+# ## After the end
+#
+# Every observable in Rx keeps to a **grammar**: *next* as often as it likes, then *completed* or *error*, once, and after
+# that nothing. Each observer relies on it. So does the diary: it need not think of a line after the end.
+# A subject sees to it: what you tell it after the end goes nowhere.
+
+# %%
+typed.on_completed()
+typed.on_next("One more thing!")
+
+diary.notes
+
+# %% [markdown]
+# As an observer, the sink does the same: after the end it ignores `on_next`. It only counts in `dropped` how often that was.
+
+# %%
+channel.sink.on_next("One more thing!")
+
+channel.sink.dropped
+
+# %% [markdown]
+# But `add` is no notification. You want something sent, and if that cannot be done, you are told:
+
+# %% tags=["raises-exception"]
+channel.sink.add("One more thing!")
+
+# %% [markdown]
+# So use `add` where you send something yourself.
+#
+# ## Two speakers, one sink
+#
+# Ann says two things and is done. Ben says four, more slowly. Both feed the same sink, and in the code that looks all right.
+
+
+# %%
+def speaker(name, pause, count):
+    return reactivex.interval(pause).pipe(
+        ops.take(count),
+        ops.map(lambda number: f"{name}{number}"),
+    )
+
+
+ann = speaker("A", 0.2, 2)
+ben = speaker("B", 0.3, 4)
+
+timeline = Timeline(resolution=0.1)
+
+with Live(timeline):
+    channel = connect("/echo")
+    ann.pipe(timeline.trace("Ann")).subscribe(channel.sink)
+    ben.pipe(timeline.trace("Ben")).subscribe(channel.sink)
+    channel.stream.pipe(timeline.trace("stream")).run()
+    time.sleep(1.5)  # the channel is closed, and Ben is still speaking
+
+channel.sink.dropped
+
+# %% [markdown]
+# Ann was done, so the sink was told *completed*, and closed the channel. It could not know that there was a Ben.
+# Three of his four messages went nowhere, and nobody noticed.
+#
+# Feed a sink with one observable, which completes when everything has been said. `merge` makes one of the two: it hands
+# on what comes from each, and completes when *all* have completed.
+
+# %%
+timeline = Timeline(resolution=0.1)
+
+with Live(timeline):
+    channel = connect("/echo")
+    reactivex.merge(
+        ann.pipe(timeline.trace("Ann")),
+        ben.pipe(timeline.trace("Ben")),
+    ).subscribe(channel.sink)
+    channel.stream.pipe(timeline.trace("stream")).run()
+
+channel.sink.dropped
+
+# %% [markdown]
+# (Only the echo of `B3` is missing. It came after we had closed, as in lesson 1.)
+#
+# ## You decide when it closes
+#
+# Often there is more to say when an observable is over. `add_stream` feeds the sink, too, but leaves it open. It returns
+# a future that is done when all of the observable has been accepted. Then you go on, or close, with a code and a reason of
+# your own if you like.
+
+# %%
+timeline = Timeline(resolution=0.1)
+
+with Live(timeline):
+    channel = connect("/echo")
+    sent = [
+        channel.sink.add_stream(ann.pipe(timeline.trace("Ann"))),
+        channel.sink.add_stream(ben.pipe(timeline.trace("Ben"))),
+    ]
+    channel.stream.pipe(timeline.trace("stream")).subscribe()
+
+    wait(sent, timeout=5)
+    time.sleep(0.2)  # for the last echo
+    channel.sink.close(4000, "All said").result(timeout=5)
+
+channel.close_code, channel.close_reason
+
+# %% [markdown]
+# `close` does not push ahead: what was added before leaves first. It returns a future as well, the one that is also
+# `channel.sink.done`: done when both sides are through with closing, whoever began it. Closing once more is harmless, and
+# changes nothing.
+#
+# ## When the observable fails
+#
+# An observable may end with an error, and its text may hold what is none of the other side's business.
+
+# %%
+failing = reactivex.concat(
+    reactivex.of("one"),
+    reactivex.throw(ValueError("wrong password: 1234")),
+)
+
+channel = connect("/echo")
+failing.subscribe(channel.sink)
+channel.sink.done.result(timeout=5)
+
+channel.close_code, channel.close_reason
+
+# %% [markdown]
+# 1011 says that something unexpected happened at this end. The text of the error was not sent. With
+# `add_stream` the channel stays open, and the error comes to you, in the future:
+
+# %%
+channel = connect("/echo")
+channel.sink.add_stream(failing).exception(timeout=5)
+
+# %% [markdown]
+# ## One writer at a time
+#
+# The grammar says what comes after what. For that to make sense, one call has to be over before the next begins. Then
+# notifications are **serialized**. Observers rely on that, too, without saying so. Here is one that counts. Like every
+# counter it reads a number, needs a moment, and writes the next number. We have made the moment long enough to see
+# what may happen in it: it lasts until somebody else is there, too, or a second.
+
+
+# %%
+class Counter:
+    def __init__(self):
+        self.count = 0
+        self.moment = Barrier(2)  # opens when two are waiting at it
+
+    def on_next(self, _):
+        before = self.count
+        with suppress(BrokenBarrierError):
+            self.moment.wait(timeout=1)
+        self.count = before + 1
+
+
+def both(function):
+    """Call it for Ann and for Ben, in a thread each, and wait for them."""
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(function, ["Ann", "Ben"]))
+
+
+clicks = Subject()
+counter = Counter()
+clicks.subscribe(counter.on_next)
+
+both(clicks.on_next)
+
+counter.count
+
+# %% [markdown]
+# There were two clicks, and the count is 1. Both threads were inside of `on_next` at the same time: both read 0, and both
+# wrote 1. A subject calls its observers on whatever thread calls it, and does nothing to keep them apart. In a real
+# program the moment is a millionth of a second. Then the count is right for weeks, and wrong once.
+#
+# Whoever calls `on_next` of a subject from several threads has to see to it that they take turns:
+
+# %%
+clicks = Subject()
+counter = Counter()
+clicks.subscribe(counter.on_next)
+
+turn = Lock()
+
+
+def click(name):
+    with turn:
+        clicks.on_next(name)
+
+
+both(click)
+
+counter.count
+
+# %% [markdown]
+# Operators that bring several observables together, such as `merge`, do so by themselves: a subject for each thread, and
+# `merge` behind them, is as good as the lock.
+#
+# And `channel.sink`? It may be used from any thread. Each message leaves whole, and they leave in the order of the calls.
+# Here Ann and Ben send a hundred messages each, at the same time, on one channel:
+
+
+# %%
+def talk(name):
+    for number in range(100):
+        channel.sink.add(f"{name} {number}")
+
+
+channel = connect("/echo")
+echoes = channel.stream.pipe(ops.take(200), ops.to_list(), ops.to_future(Future))
+both(talk)
+
+heard = echoes.result(timeout=10)
+by_ann = [message for message in heard if message.startswith("Ann")]
+by_ben = [message for message in heard if message.startswith("Ben")]
+
+(
+    by_ann == [f"Ann {number}" for number in range(100)],
+    by_ben == [f"Ben {number}" for number in range(100)],
+)
+
+# %% [markdown]
+# How the two are mixed is chance. But none is lost or torn, and each speaker's messages are in order.
+#
+# ## Exercises
+#
+# ### Exercise 1: an observer that shouts
+#
+# Write `shouting`. It is given an observer, `target`, and returns another one. Whatever that one is told, it tells
+# `target`; values in capital letters (`value.upper()`), and the two ways to end as they are.
+
+
+# %% tags=["exercise"]
+def shouting(target):
+    return ...
+
+
+# %% tags=["solution"]
+def shouting(target):
+    return Observer(
+        on_next=lambda value: target.on_next(value.upper()),
+        on_error=target.on_error,
+        on_completed=target.on_completed,
+    )
+
+
+# %% tags=["check"]
+failure = ValueError("no more letters")
+
+
+def told(make, marbles):
+    """What a target is told when the observer that is made for it is subscribed."""
+
+    def subscribe(target, scheduler):
+        observer = make(target)
+        if observer is None:
+            raise TypeError("there is no observer; is a return missing?")
+        source = cold(marbles, error=failure)
+        return source.subscribe(observer, scheduler=scheduler)
+
+    return reactivex.create(subscribe)
+
+
+three_methods = "An observer has three methods. Did you think of the ends, too?"
+solved_1 = [
+    check(
+        "Exercise 1, completed,",
+        lambda: told(shouting, "-a-b-|"),
+        "-A-B-|",
+        hint=three_methods,
+    ),
+    check(
+        "Exercise 1, error,",
+        lambda: told(shouting, "-a-b-#"),
+        "-A-B-#",
+        error=failure,
+        hint=three_methods,
+    ),
+]
+
+# %% [markdown]
+# ### Exercise 2: tell them all
+#
+# Write `all_of`. It is given a list of observers and returns *one* observer. Whatever that one is told, all in the list are
+# told. You need no class for that; you have met something that does it.
+
+
+# %% tags=["exercise"]
+def all_of(observers):
+    return ...
+
+
+# %% tags=["solution"]
+def all_of(observers):
+    subject = Subject()
+    for observer in observers:
+        subject.subscribe(observer)
+    return subject
+
+
+# %% tags=["check"]
+def beside_another(number):
+    """Made for the target and another observer, which is before it or behind it."""
+
+    def make(target):
+        observers = [Observer(on_error=lambda _: None)]
+        observers.insert(number, target)
+        return all_of(observers)
+
+    return make
+
+
+a_subject = "A subject tells all who are subscribed to it, and is an observer itself."
+solved_2 = [
+    check(
+        "Exercise 2, the first of two,",
+        lambda: told(beside_another(0), "-a-b-|"),
+        "-a-b-|",
+        hint=a_subject,
+    ),
+    check(
+        "Exercise 2, the second of two,",
+        lambda: told(beside_another(1), "-a-b-#"),
+        "-a-b-#",
+        error=failure,
+        hint=a_subject,
+    ),
+]
+
+# %% [markdown]
+# ### Exercise 3: all said
+#
+# Write `say_all`. It is given a channel and two observables. It sends what both of them say, and when *both* are over, it
+# closes the channel with code 4000 and the reason `All said`. Somebody else listens, on `/broadcast`, where everybody gets
+# what anybody sends.
+
+
+# %% tags=["exercise"]
+def say_all(channel, first, second):
+    return ...
+
+
+# %% tags=["solution"]
+def say_all(channel, first, second):
+    merged = reactivex.merge(first, second)
+    channel.sink.add_stream(merged).result(timeout=5)
+    channel.sink.close(4000, "All said")
+
+
+# %% tags=["check"]
+def outcome(function, *arguments):
+    """What a function returns, or an error where it takes too long."""
+    called = reactivex.start(lambda: function(*arguments)).pipe(ops.to_future(Future))
+    if wait([called], timeout=5).not_done:
+        raise TimeoutError("it has not returned within 5 seconds")
+    return called.result()
+
+
+def overheard(say_all):
+    """What somebody else heard, sorted, and how the channel was closed."""
+    first, second = cold("-a-b|", timespan=0.1), cold("--c---d|", timespan=0.1)
+    url = server.url_for("/broadcast")
+    with WebSocketChannel.connect(url) as other, WebSocketChannel.connect(url) as ours:
+        here = other.stream.pipe(ops.first(), ops.to_future(Future))
+        other.sink.add("I am here")
+        here.result(timeout=5)
+        hearing = other.stream.pipe(
+            ops.take(4),
+            ops.take_until(reactivex.timer(3)),
+            ops.to_list(),
+            ops.to_future(Future),
+        )
+        if outcome(say_all, ours, first, second) is ...:
+            return ...
+        heard = hearing.result(timeout=10)
+        wait([ours.sink.done], timeout=3)
+    ending = (ours.close_code, ours.close_reason)
+    return reactivex.from_iterable([*sorted(heard), ending])
+
+
+solved_3 = check(
+    "Exercise 3",
+    lambda: overheard(say_all),
+    "(a,b,c,d,e,|)",
+    {"e": (4000, "All said")},
+    hint="add_stream leaves the sink open. Wait for its future before you close.",
+)
+
+# %% [markdown]
+# ## What to take along
+#
+# - An observer has three methods. For the sink of a channel they are: send, close with 1000, close with 1011.
+# - A subject is both observer and observable: calls go in, and come out to all who are subscribed. It is hot.
+# - Whatever completes first closes the sink that it feeds. Use `merge`, or `add_stream` and a `close` of your own.
+# - One writer at a time: threads that share a subject have to take turns. On `channel.sink` they need not.
+#
+# The last cell closes what we opened. Between the stream and the sink there is room for what turns one into the other:
+# [4. Operators](04-operators.ipynb).
+
+# %%
+opened.close()
