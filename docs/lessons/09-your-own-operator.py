@@ -1,0 +1,576 @@
+# %% [markdown]
+# # 9. Your own operator
+#
+# *About 25 minutes.*
+#
+# After this lesson you will be able to
+#
+# - make an operator of others, which is the cheap way and often the best;
+# - write one from the ground up, with `Observable(subscribe)`;
+# - name the four faults that nearly every first version has, and see them in a picture;
+# - give your operator types, and test it in virtual time.
+
+# %%
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from typing import TypeVar
+
+import reactivex
+from reactivex import Observable, abc
+from reactivex import operators as ops
+from reactivex.scheduler import TimeoutScheduler
+
+from rxecho import EchoServer, Live, WebSocketChannel
+from rxecho.lessons import check
+from rxecho.marbles import MarbleDiagram, Timeline, cold, diagram, expect
+from rxecho.operators import from_json
+
+opened = ExitStack()
+server = opened.enter_context(EchoServer())
+
+# %% [markdown]
+# ## The cheap way
+#
+# What stands in a pipe is a function from an observable to another. In lesson 5 that was `settled`: it took a source, and
+# returned a pipe of it. Now we want to give it an argument as well, the symbol whose prices are to pass:
+
+
+# %%
+def prices(symbol):
+    """Of the ticker's messages, the prices of one symbol."""
+
+    def operator(source):
+        return source.pipe(
+            from_json(),
+            ops.filter(lambda quote: quote["symbol"] == symbol),
+            ops.map(lambda quote: quote["price"]),
+        )
+
+    return operator
+
+
+# %% [markdown]
+# There are two functions in it. `prices` is an **operator function**: it takes the arguments, and returns a function that
+# takes the source. RxPY's operators are made in the same way. If you forget to call it, the wrong one of the two meets
+# the source:
+
+# %% tags=["raises-exception"]
+diagram(prices, "-a-b-|")
+
+# %% [markdown]
+# Called with its argument, it stands in a pipe like any other operator:
+
+# %%
+ticker = server.url_for("/ticker?interval=0.2&count=13&seed=1")
+timeline = Timeline(resolution=0.2)
+
+with Live(timeline), WebSocketChannel.connect(ticker) as channel:
+    channel.stream.pipe(
+        prices("DART"),
+        timeline.trace("DART"),
+    ).run()
+
+# %% [markdown]
+# Little can go wrong in this way. `prices` hands on errors, ends when its source does, and disposes of what it has
+# subscribed to, all because the operators in it do. So try this first.
+#
+# ## From the ground up
+#
+# Now to an operator that has to remember something. `changes(threshold, number)` hands on the first value, and after that
+# only a value whose number has moved by more than `threshold` since *the last one handed on*. `number` is a function that
+# gives the number of a value.
+#
+# An observable is made from one function, `subscribe`. Rx calls it whenever somebody subscribes, with their observer and
+# with their scheduler, or `None`. Here is a first version, such as most of us would write:
+
+
+# %%
+def changes(threshold, number):
+    last = None
+
+    def operator(source):
+        def subscribe(observer, scheduler=None):
+            def on_next(value):
+                nonlocal last
+                if last is None or abs(number(value) - last) > threshold:
+                    last = number(value)
+                    observer.on_next(value)
+
+            source.subscribe(on_next)
+
+        return Observable(subscribe)
+
+    return operator
+
+
+diagram(changes(2, float), "-5-6-9-8-5-|")
+
+# %% [markdown]
+# The values are right: 6 is too close to 5, and 8 to 9. But look at the right end. The source has completed, and the
+# lower line goes on for ever, so a `run()` would never return. The source says *completed*, or *error*, and we listen to
+# its values only.
+#
+# There is a second fault, which shows when somebody leaves. `ops.take(1)` leaves after one value:
+
+# %%
+diagram([changes(2, float), ops.take(1)], "-5-6-9-8-5-|")
+
+# %% [markdown]
+# The middle line was disposed of (the dashed bar), and the source goes on all the same. A ticker would go on for ever,
+# and nobody could stop it. `subscribe` has to return a subscription, so that there is something to dispose of.
+#
+# Both are repaired in one place. While we are there, we hand on the scheduler: without it, nothing that stands before us
+# in the pipe could be tested in virtual time.
+
+
+# %%
+def changes(threshold, number):
+    last = None
+
+    def operator(source):
+        def subscribe(observer, scheduler=None):
+            def on_next(value):
+                nonlocal last
+                if last is None or abs(number(value) - last) > threshold:
+                    last = number(value)
+                    observer.on_next(value)
+
+            return source.subscribe(
+                on_next,
+                observer.on_error,
+                observer.on_completed,
+                scheduler=scheduler,
+            )
+
+        return Observable(subscribe)
+
+    return operator
+
+
+diagram([changes(2, float), ops.take(1)], "-5-6-9-8-5-|")
+
+# %% [markdown]
+# The source is disposed of with the rest. The hollow marbles are those that nobody was there to receive.
+#
+# ## Two subscribers
+#
+# Ann and Ben listen to the same echo channel, through the same operator. Both should get the same.
+
+
+# %%
+def ann_and_ben(operator):
+    """Draw what two subscribers get of the same messages through an operator."""
+    timeline = Timeline(resolution=0.2)
+    numbers = cold("-5-6-9-8-5-|", timespan=0.2).pipe(
+        ops.map(str),
+        timeline.trace("sink"),
+    )
+    with Live(timeline), WebSocketChannel.connect(server.url) as channel:
+        moved = channel.stream.pipe(operator)
+        moved.pipe(timeline.trace("Ann")).subscribe()
+        ben = moved.pipe(timeline.trace("Ben"), ops.default_if_empty())
+        numbers.subscribe(channel.sink)
+        ben.run()
+
+
+ann_and_ben(changes(2, float))
+
+# %% [markdown]
+# Ben gets nothing. Each message comes to Ann first, and sets `last`. When the same message comes to Ben, its number has not
+# moved at all since then.
+#
+# A **side effect** is whatever a function does beside returning its result: it prints, it sends, it changes a variable
+# outside of itself. Here, Ann's `on_next` has one that reaches Ben, because both share one `last`. What belongs to a
+# subscription has to be made inside of `subscribe`, which runs once for each:
+
+
+# %%
+def changes(threshold, number):
+    def operator(source):
+        def subscribe(observer, scheduler=None):
+            last = None  # begins anew for each subscription
+
+            def on_next(value):
+                nonlocal last
+                if last is None or abs(number(value) - last) > threshold:
+                    last = number(value)
+                    observer.on_next(value)
+
+            return source.subscribe(
+                on_next,
+                observer.on_error,
+                observer.on_completed,
+                scheduler=scheduler,
+            )
+
+        return Observable(subscribe)
+
+    return operator
+
+
+ann_and_ben(changes(2, float))
+
+# %% [markdown]
+# ## Somebody else's function
+#
+# `number` was written by whoever uses our operator. What if it raises?
+
+# %% tags=["raises-exception"]
+diagram(changes(2, float), "-5-x-9-|")
+
+# %% [markdown]
+# The exception went the wrong way: to whoever had emitted the value. Here that is `diagram`, and on a live socket it is
+# the channel's own thread. The observer, who has to know, heard nothing. In Rx, what such a function raises is an *error*
+# of the stream. So we catch it, around that one call, and tell the observer.
+#
+# ## With types
+#
+# This is the last version, and it says which types go in and come out. `T` is a **type variable**: a name that stands for
+# any type, but for the same one wherever it is written. So whatever values go in, such values come out, and `number` has
+# to take them.
+
+# %%
+T = TypeVar("T")
+
+
+def changes(
+    threshold: float, number: Callable[[T], float]
+) -> Callable[[Observable[T]], Observable[T]]:
+    """Hand on a value when its number has moved by more than `threshold`."""
+
+    def operator(source: Observable[T]) -> Observable[T]:
+        def subscribe(
+            observer: abc.ObserverBase[T],
+            scheduler: abc.SchedulerBase | None = None,
+        ) -> abc.DisposableBase:
+            last: float | None = None
+
+            def on_next(value: T) -> None:
+                nonlocal last
+                try:
+                    now = number(value)
+                except Exception as error:
+                    observer.on_error(error)
+                    return
+                if last is None or abs(now - last) > threshold:
+                    last = now
+                    observer.on_next(value)
+
+            return source.subscribe(
+                on_next,
+                observer.on_error,
+                observer.on_completed,
+                scheduler=scheduler,
+            )
+
+        return Observable(subscribe)
+
+    return operator
+
+
+diagram(changes(2, float), "-5-x-9-|")
+
+# %% [markdown]
+# The error comes out below, and the source is disposed of. As for the types: Python does not check them, but a type checker
+# such as mypy does, before anything runs. It finds the call that is missing in `.pipe(changes)`. Of `changes(2, str.upper)`,
+# for a stream of texts, it says: *Argument 2 to "changes" has incompatible type "Callable[[str], str]"; expected "Callable[[str], float]"*.
+#
+# ## Tested
+#
+# Here is a test of the values, the ends, the errors and a second subscription. It is given the operator, and you will soon
+# see what for.
+
+
+# %%
+def test_changes(changes):
+    def moved(marbles):
+        return cold(marbles).pipe(changes(2, float))
+
+    expect(moved("-5-6-9-8-5-|"), "-5---9---5-|")  # values, and completed
+    expect(moved("-5-#"), "-5-#")  # the source's error
+    expect(moved("-5-x-9-|"), "-5-#")  # the function's error
+
+    again = moved("-5-6-9|")  # two subscriptions, one after the other
+    expect(reactivex.concat(again, again), "-5---9-5---9|")
+
+
+test_changes(changes)
+
+# %% [markdown]
+# It passes. Now to the live ticker, together with `prices`:
+
+# %%
+timeline = Timeline(resolution=0.2)
+
+with Live(timeline), WebSocketChannel.connect(ticker) as channel:
+    channel.stream.pipe(
+        prices("DART"),
+        timeline.trace("DART"),
+        changes(0.5, float),
+        timeline.trace("changes"),
+    ).run()
+
+# %% [markdown]
+# ## Look first whether it is there
+#
+# Now that you know how it works, here is how little it takes. `distinct_until_changed` compares each value with the last
+# one that passed, and lets you say what *the same* means. For us, two numbers are the same when they are close.
+
+
+# %%
+def changes_composed(threshold, number):
+    def are_close(last, now):
+        return abs(now - last) <= threshold
+
+    return ops.distinct_until_changed(number, are_close)
+
+
+test_changes(changes_composed)
+
+# %% [markdown]
+# It passes the same test, and it had no room for any of the four faults. That is why the cheap way comes first. What cannot
+# be composed, you can now write from the ground up.
+#
+# ## Exercises
+#
+# ### Exercise 1: the cheap way
+#
+# Write the operator function `symbols`, without arguments. Of the ticker's messages it makes their symbols, each one
+# only the first time that it comes. (`ops.distinct()` leaves out what has come before.)
+
+
+# %% tags=["exercise"]
+def symbols():
+    return ...
+
+
+# %% tags=["solution"]
+def symbols():
+    def operator(source):
+        return source.pipe(
+            from_json(),
+            ops.map(lambda quote: quote["symbol"]),
+            ops.distinct(),
+        )
+
+    return operator
+
+
+# %% tags=["check"]
+def result(future):
+    """What a future has, if it comes soon."""
+    try:
+        return future.result(timeout=5)
+    except TimeoutError:
+        raise TimeoutError("waited 5 seconds in vain") from None
+
+
+def on_ticker(operator):
+    """What comes out on a live ticker, without the pauses."""
+    url = server.url_for("/ticker?interval=0.02&count=9&seed=1")
+    with WebSocketChannel.connect(url) as channel:
+        values = channel.stream.pipe(
+            operator,
+            ops.take(10),
+            ops.to_list(),
+            ops.to_future(Future),
+        )
+        return reactivex.from_iterable(result(values))
+
+
+solved_1 = check(
+    "Exercise 1",
+    lambda: on_ticker(symbols()),
+    "(DART,RXPY,ECHO,RICH,|)",
+    hint="As in prices, a function in a function: decode, map, leave out the known.",
+)
+
+# %% [markdown]
+# ### Exercise 2: one in n
+#
+# Write `every(n)`, with `Observable(subscribe)`. It hands on the n-th value, the 2n-th, the 3n-th, and so on. Think of the
+# four faults.
+
+
+# %% tags=["exercise"]
+def every(n):
+    return ...
+
+
+# %% tags=["solution"]
+def every(n):
+    def operator(source):
+        def subscribe(observer, scheduler=None):
+            count = 0
+
+            def on_next(value):
+                nonlocal count
+                count += 1
+                if count % n == 0:
+                    observer.on_next(value)
+
+            return source.subscribe(
+                on_next,
+                observer.on_error,
+                observer.on_completed,
+                scheduler=scheduler,
+            )
+
+        return Observable(subscribe)
+
+    return operator
+
+
+# %% tags=["check"]
+def subscribed_twice(operator):
+    """Two subscriptions to the same observable, one after the other."""
+    once = cold("-a-b-c-|").pipe(operator)
+    return reactivex.concat(once, once)
+
+
+def source_before(operator):
+    """What the source does when everybody has left after the first value."""
+    run = diagram([operator, ops.take(1)], "-a-b-c-d-|")
+    return MarbleDiagram(run.lanes[:1], end=run.end)
+
+
+solved_2 = (
+    check(
+        "Exercise 2 (values and completed)",
+        lambda: cold("-a-b-c-d-e-|").pipe(every(2)),
+        "---b---d---|",
+        hint="Count in on_next. Does it hear the end? Is the scheduler handed on?",
+    )
+    and check(
+        "Exercise 2 (error)",
+        lambda: cold("-a-b-#").pipe(every(2)),
+        "---b-#",
+        hint="The source has three kinds of notifications.",
+    )
+    and check(
+        "Exercise 2 (two subscriptions)",
+        lambda: subscribed_twice(every(2)),
+        "---b------b---|",
+        hint="Where does the count begin anew?",
+    )
+    and check(
+        "Exercise 2 (when it is disposed of)",
+        lambda: source_before(every(2)),
+        "-a-b",
+        hint="What has subscribe to return?",
+    )
+)
+
+# %% [markdown]
+# ### Exercise 3: what, and when
+#
+# Write `stamped(label)`. For each value it emits a tuple: the seconds since the subscription, and what the function
+# `label` makes of the value. What `label` raises is an error of the stream.
+#
+# A scheduler tells the time as `scheduler.now`, and the difference of two times has `.total_seconds()`. When there is no
+# scheduler, take `TimeoutScheduler.singleton()`, as RxPY does.
+
+
+# %% tags=["exercise"]
+def stamped(label):
+    return ...
+
+
+# %% tags=["solution"]
+def stamped(label):
+    def operator(source):
+        def subscribe(observer, scheduler=None):
+            clock = scheduler or TimeoutScheduler.singleton()
+            begun = clock.now
+
+            def on_next(value):
+                seconds = (clock.now - begun).total_seconds()
+                try:
+                    labelled = label(value)
+                except Exception as error:
+                    observer.on_error(error)
+                    return
+                observer.on_next((seconds, labelled))
+
+            return source.subscribe(
+                on_next,
+                observer.on_error,
+                observer.on_completed,
+                scheduler=scheduler,
+            )
+
+        return Observable(subscribe)
+
+    return operator
+
+
+# %% tags=["check"]
+def stamped_twice():
+    """Two subscriptions to the same observable, one after the other."""
+    once = cold("-a--b|").pipe(stamped(str.upper))
+    return reactivex.concat(once, once)
+
+
+def echoed():
+    """What it makes of an echo, subscribed to without a scheduler."""
+    with WebSocketChannel.connect(server.url) as channel:
+        first = channel.stream.pipe(
+            stamped(len),
+            ops.first(),
+            ops.to_future(Future),
+        )
+        channel.sink.add("hello")
+        seconds, labelled = result(first)
+    return reactivex.of("in time" if 0 <= seconds < 5 else seconds, labelled)
+
+
+solved_3 = (
+    check(
+        "Exercise 3 (in virtual time)",
+        stamped_twice,
+        "-a--b-a--b|",
+        {"a": (1, "A"), "b": (4, "B")},
+        hint="Note clock.now inside of subscribe, and once more inside of on_next.",
+    )
+    and check(
+        "Exercise 3 (label raises)",
+        lambda: cold("-a-1-b-|", {"a": "a", "b": "b", 1: 1}).pipe(stamped(str.upper)),
+        "-x-#",
+        {"x": (1, "A")},
+        hint="Catch what label raises, tell the observer, and go no further.",
+    )
+    and check(
+        "Exercise 3 (on a live socket)",
+        echoed,
+        "(a,b,|)",
+        {"a": "in time", "b": 5},
+        hint="Nobody has given a scheduler here, so it is None.",
+    )
+)
+
+# %% [markdown]
+# ## What to take along
+#
+# - Compose what there is, wherever that will do.
+# - From the ground up it is `Observable(subscribe)`. What it remembers is made inside of `subscribe`.
+# - Hand on all three notifications and the scheduler, and return the subscription.
+# - What somebody else's function raises becomes an *error* of the stream.
+# - Test what the operator does, and the test outlives the way in which it is written.
+#
+# ## Where to go from here
+#
+# This was the last lesson. If you would like to read on:
+#
+# - The sources of `rxecho.operators`, a file for each operator. `_text.py` is composed, `_rate.py` asks its scheduler what
+#   time it is, and `_handover.py` has a buffer and a second thread. You know all that it takes to read them.
+# - `docs/marbles.md` in this repository: 66 operators, drawn. Look there first when you miss one.
+# - The documentation of *ReactiveX for Python* (RxPY). Its chapter *Operators* lists all of them by what they are for, and
+#   *Testing* has more about virtual time.
+#
+# You can connect, listen, send and close. You can see a stream while it runs, and when you miss an operator, you write it,
+# draw it and test it. Thank you for the time and the thought that you have given to this course. May your messages
+# arrive, your connections last, and your marbles fall where you expect them.
+
+# %%
+opened.close()
