@@ -1,6 +1,6 @@
 """The course: where its notebooks are, and `check`, which tells whether an exercise of theirs is solved.
 
-The notebooks themselves are written by `docs/notebooks.py` and come with the package; `rxecho lessons` copies them.
+The notebooks themselves are written by `docs/course.py` and come with the package; `rxecho lessons` copies them.
 """
 
 from __future__ import annotations

@@ -79,3 +79,39 @@ def test_its_links_lead_somewhere(path: Path) -> None:
     text = "\n".join("".join(cell["source"]) for cell in read(path)["cells"] if cell["cell_type"] == "markdown")
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         assert target.startswith("https://") or (path.parent / target).is_file(), target
+
+
+GLOSSARY = "\n".join("".join(cell["source"]) for cell in read(REPOSITORY / "notebooks" / "glossary.ipynb")["cells"])
+TERMS = [
+    (term, int(lesson))
+    for terms, lesson in re.findall(r"^- ((?:\*\*[^*]+\*\*(?:, )?)+) \(\[(\d)\]", GLOSSARY, re.MULTILINE)
+    for term in re.findall(r"\*\*([^*]+)\*\*", terms)
+]
+
+
+def prose(number: int) -> str:
+    """What a lesson says: without its beginning, headings, links, and code."""
+    (path,) = (path for path in NOTEBOOKS if path.name.startswith(f"0{number}-") and ".solution" not in path.name)
+    texts = ["".join(cell["source"]) for cell in read(path)["cells"] if cell["cell_type"] == "markdown"]
+    return re.sub(r"^#.*$|`[^`]*`|\[[^]]*\]\([^)]*\)", "", "\n".join(texts[1:]), flags=re.MULTILINE)
+
+
+def test_the_glossary_is_in_order() -> None:
+    terms = [term.lower() for term, _ in TERMS]
+    assert len(terms) > 40
+    assert terms == sorted(terms)
+
+
+@pytest.mark.parametrize(("term", "lesson"), TERMS)
+def test_a_term_is_explained_where_it_is_used_first(term: str, lesson: int) -> None:
+    stem = re.escape(term.removesuffix("e"))  # subscribe, subscribed, subscribing
+    bold = re.search(rf"\*\*{stem}\w*\*\*", prose(lesson), re.IGNORECASE)
+    assert bold, f"lesson {lesson} does not explain {term}"
+    before = [prose(number) for number in range(1, lesson)] + [prose(lesson)[: bold.start()]]
+    assert not re.search(rf"\b{stem}\w*", "\n".join(before), re.IGNORECASE)
+
+
+def test_each_term_that_a_lesson_explains_is_in_the_glossary() -> None:
+    stems = [term.removesuffix("e").lower() for term, _ in TERMS]
+    bold = {word.lower() for number in range(1, 10) for word in re.findall(r"\*\*([^*]+)\*\*", prose(number))}
+    assert {word for word in bold if not any(word.startswith(stem) for stem in stems)} == set()

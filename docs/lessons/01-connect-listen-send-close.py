@@ -61,7 +61,8 @@ channel.ready.result(timeout=5)  # wait for it, 5 seconds at most
 channel.state
 
 # %% [markdown]
-# What you hold now is a **channel**: an open connection with two ends, one to listen to and one to send with.
+# What you hold now is a **channel**: an open connection with two ends, a **stream** to listen to and a **sink** to send
+# with.
 #
 # ## Listen
 #

@@ -87,9 +87,9 @@ with Live(timeline):
     counting.pipe(timeline.trace("Ben")).run()
 
 # %% [markdown]
-# Both get all of it, each from the beginning. `counting` was no running clock. It only said what is to be done, and each
-# subscription has it done anew. An observable like that is **cold**: it begins when you subscribe, and it begins for you
-# alone.
+# Both get all of it, each from the beginning. `counting` was no running clock. It only said what is to be done, and
+# each **subscription**, each act of subscribing, has it done anew. An observable like that is **cold**: it begins when you
+# subscribe, and it begins for you alone.
 #
 # ## Hot: it goes on, with you or without you
 #
@@ -216,7 +216,7 @@ with Live(timeline):
 #
 # ## Stop listening
 #
-# What `subscribe` returns is the **subscription**. When you **dispose** of it, nothing comes any more. Ann has heard
+# What `subscribe` returns stands for the subscription. When you **dispose** of it, nothing comes any more. Ann has heard
 # enough after 0.7 seconds:
 
 # %%

@@ -522,7 +522,7 @@ solved_3 = check(
 # - One writer at a time: threads that share a subject have to take turns. On `channel.sink` they need not.
 #
 # The last cell closes what we opened. Between the stream and the sink there is room for what turns one into the other:
-# [4. Operators](04-operators.ipynb).
+# [4. Operators on a live ticker](04-operators.ipynb).
 
 # %%
 opened.close()

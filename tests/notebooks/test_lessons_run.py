@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ import pytest
 
 nbclient = pytest.importorskip("nbclient", reason="needs the lessons group: uv run --group lessons pytest")
 nbformat = pytest.importorskip("nbformat")
+course = pytest.importorskip("course", reason="needs the lessons group: uv run --group lessons pytest")  # docs/course.py
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = course.NOTEBOOKS
 LESSONS = sorted(path.name for path in NOTEBOOKS.glob("0*.ipynb") if not path.name.endswith(".solution.ipynb"))
 SOLUTIONS = sorted(path.name for path in NOTEBOOKS.glob("*.solution.ipynb"))
 
@@ -90,14 +90,8 @@ def judge(notebook: Any) -> None:
         assert told == ("traceback" in tags(cell)), cell.source
 
 
-def wording(text: str) -> str:
-    """What was printed, but for what changes from run to run; see docs/notebooks.py."""
-    text = re.sub(r"^Exception in thread (.*?):?\nTraceback .*\n(?: .*\n)*", r"Exception in thread \1:\n", text, flags=re.M)
-    return re.sub(r" at 0x[0-9a-f]+", "", re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:8765", text))
-
-
 def shown(notebook: Any) -> list[tuple[str, str]]:
-    """What its cells show, in words: what they print, and what their values are."""
+    """What its cells show, in words: what they print, what their values are, and what they raise."""
     told = []
     for cell in code_cells(notebook):
         values = [
@@ -106,8 +100,17 @@ def shown(notebook: Any) -> list[tuple[str, str]]:
             if "data" in output and not {"image/svg+xml", "text/html"} & set(output.data)
         ]
         errors = [f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"]
-        told.append((cell.source, wording("\n".join([printed(cell), *values, *errors]))))
+        told.append((cell.source, course.constant("\n".join([printed(cell), *values, *errors]))))
     return told
+
+
+def test_the_notebooks_are_made_of_their_sources() -> None:
+    made = {name: made for source in course.SOURCES.glob("*.py") for name, made in course.both(source).items()}
+    assert {path.name for path in NOTEBOOKS.iterdir()} == set(made)
+    for name, notebook in made.items():
+        committed = nbformat.read(NOTEBOOKS / name, 4)
+        assert [cell.source for cell in committed.cells] == [cell.source for cell in notebook.cells], name
+        assert [tags(cell) for cell in committed.cells] == [tags(cell) for cell in notebook.cells], name
 
 
 def test_there_are_nine_lessons_and_a_solution_of_each() -> None:

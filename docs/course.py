@@ -1,6 +1,6 @@
 """Makes the notebooks of `notebooks/`, with what their cells put out, from the Python files in `docs/lessons/`.
 
-Run as `uv run --group lessons python docs/notebooks.py`, with the beginnings of names to make only some. A lesson is
+Run as `uv run --group lessons python docs/course.py`, with the beginnings of names to make only some. A lesson is
 one file in jupytext's percent format. Its cells are tagged:
 
 - `exercise` stands in the lesson only, and `solution` in its place in the solution's notebook;
