@@ -7,7 +7,7 @@ and only when, a display draws.
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from reactivex import abc
 from reactivex.disposable import SingleAssignmentDisposable
@@ -164,6 +164,9 @@ class StreamBuilder(JupyterMixin, abc.DisposableBase, Generic[T]):
 
     def _is_running(self) -> bool:
         return self.stream is not None and self.snapshot.connection_state is not ConnectionState.DONE
+
+    def __enter__(self) -> Self:
+        return self
 
     def __repr__(self) -> str:
         return f"<StreamBuilder {self.snapshot!r}>"

@@ -23,9 +23,9 @@ def server() -> Iterator[EchoServer]:
         yield running
 
 
-def rxecho(server: EchoServer, *options: str, stdin: str) -> subprocess.CompletedProcess[str]:
+def rxecho(server: EchoServer, *options: str, stdin: str, timeout: float = TIMEOUT) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "rxecho", "connect", server.url, *options]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def saying(*messages: str) -> Iterator[str]:
@@ -97,7 +97,9 @@ def test_json_is_printed_indented_and_nothing_of_it_is_changed(capfd: pytest.Cap
 
 def test_deep_and_huge_json_is_sent_and_printed_as_it_came(server: EchoServer) -> None:
     lines = "[" * 10_000 + "]" * 10_000 + "\n" + "[" + "1," * 1_000_000 + "1]\n"
-    done = rxecho(server, "--json", "-n", "2", stdin=lines)
+    done = rxecho(
+        server, "--json", "-n", "2", stdin=lines, timeout=4 * TIMEOUT
+    )  # two seconds of work, on a free machine
     assert (done.returncode, done.stdout == lines, done.stderr) == (0, True, "")
 
 

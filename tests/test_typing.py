@@ -107,7 +107,11 @@ def look(channel: rxecho.WebSocketChannel) -> None:
         return repr(snapshot.require_data if snapshot.has_data else None)
 
     with rxecho.StreamBuilder(channel.stream, build) as latest:
+        assert_type(latest, rxecho.StreamBuilder[Message])
         Console().print(latest)
+        with rxecho.Live(latest, refresh_per_second=20) as live:
+            assert_type(live, rxecho.Live)
+            live.update(latest, refresh=True)
 
 
 def again(url: str) -> None:
