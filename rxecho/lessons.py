@@ -87,8 +87,10 @@ def check(
             return _not_yet(f"✗ {exercise} is not there yet: running it raised {_told(fault)}", None, hint)
         given = ...
     if given is not ...:
-        missing = "; is a return missing?" if given is None else "."
-        what = f"✗ {exercise} is not there yet: it gave {given!r:.100}, where an observable is expected{missing}"
+        gave = "a function" if callable(given) else f"{given!r:.100}"
+        guess = "; is a return missing?" if given is None else "; is it to be called, or put into a pipe?"
+        what = f"✗ {exercise} is not there yet: it gave {gave}, where an observable is expected"
+        what += guess if given is None or callable(given) else "."
         return _not_yet(what, None, hint)
     lane = None  # of what never comes
     what = f"○ {exercise} is still open: write your answer in place of the three dots."

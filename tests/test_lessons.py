@@ -111,6 +111,12 @@ def test_a_forgotten_return_is_guessed(told: Callable[..., list[str]]) -> None:
     ]
 
 
+@pytest.mark.parametrize("alone", [ops.map, ops.map(str)])
+def test_an_operator_that_stands_alone_is_guessed(alone: object, told: Callable[..., list[str]]) -> None:
+    (what,) = told(lambda: alone)
+    assert what.endswith("it gave a function, where an observable is expected; is it to be called, or put into a pipe?")
+
+
 def test_what_is_no_observable_is_told(told: Callable[..., list[str]]) -> None:
     assert told(lambda: [1, 2], hint="Use of.") == [
         "✗ Exercise 7 is not there yet: it gave [1, 2], where an observable is expected.",

@@ -142,8 +142,10 @@ with Live(timeline):
 # How to read the picture:
 #
 # - each line begins with a small bar, where somebody **subscribed**;
-# - a marble is a value, and equal marbles have equal colours. Point at one to see when it came;
-# - the long bar at the end: it has **completed**, nothing comes any more.
+# - a marble is a value, and equal marbles have equal colours. A wide one begins at its moment. Point at one to see
+#   when it came, and all of it;
+# - the long bar at the end: it has **completed**, nothing comes any more. An arrow instead: it was not over when this
+#   was drawn.
 #
 # Three things can happen on a line, and Rx calls them **notifications**: *next* (a value), *completed*, and *error*. After
 # one of the last two the line is over, for ever.

@@ -80,13 +80,19 @@ def expect(
     Raises:
         Mismatch: It did something else; an `AssertionError`, whose text shows what, and where.
         ValueError: The marbles are not in RxPY's syntax, or there is no such lane.
+        TypeError: There is nothing to compare, but an operator, for example.
     """
     __tracebackhide__ = True  # pytest shows the line that expected
 
     expected = list(notifications(marbles, lookup, "", error=error, timespan=timespan))
     if isinstance(actual, Observable):
         actual = record(actual, (2 * len(marbles) + SLACK) * timespan)
-    came = _of(actual.diagram() if isinstance(actual, Timeline) else actual, lane)
+    if isinstance(actual, Timeline):
+        actual = actual.diagram()
+    if not isinstance(actual, MarbleDiagram):
+        kind = "a function: is cold(…).pipe(…) missing around it?" if callable(actual) else type(actual).__name__
+        raise TypeError(f"what is expected of is an observable, a Timeline or a MarbleDiagram, not {kind}")
+    came = _of(actual, lane)
     pairs = zip_longest(expected, (one for one in came if one.kind <= Kind.ERROR))
     for wanted, got in pairs:
         if not _agree(wanted, got, timespan, any_error=error is None):
@@ -122,12 +128,19 @@ def _mismatch(
     begin = Notification(0.0, Kind.SUBSCRIBED)
     lanes = (Lane("expected", (begin, *expected)), Lane("actual", tuple(came)))
     end = max(lane.notifications[-1].time for lane in lanes if lane.notifications)
-    what = f"at {seconds(first)}, expected {_told(wanted, first)}, but got {_told(got, first)}"
-    return Mismatch(what, MarbleDiagram(lanes, end=end, mark=first))
+    return Mismatch(_told(wanted, got, first), MarbleDiagram(lanes, end=end, mark=first))
 
 
-def _told(one: Notification | None, first: float) -> str:
+def _told(wanted: Notification | None, got: Notification | None, first: float) -> str:
+    at = f"at {seconds(first)}, expected"
+    if wanted and wanted.time > first + 1e-7:
+        return f"{at} nothing before {_name(wanted)} at {seconds(wanted.time)}, but got {_name(got)}"
+    if got and got.time > first + 1e-7:
+        return f"{at} {_name(wanted)}, but the next to come was {_name(got)} at {seconds(got.time)}"
+    return f"{at} {_name(wanted)}, but got {_name(got)}"
+
+
+def _name(one: Notification | None) -> str:
     if one is None:
         return "nothing more"
-    what = {Kind.NEXT: full(one.value), Kind.ERROR: f"the error {full(one.value)}"}.get(one.kind, "completion")
-    return what if one.time - first < 1e-7 else f"{what} not before {seconds(one.time)}"
+    return {Kind.NEXT: full(one.value), Kind.ERROR: f"the error {full(one.value)}"}.get(one.kind, "completion")

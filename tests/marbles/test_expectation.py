@@ -55,8 +55,9 @@ def test_what_failed_is_drawn_with_the_first_difference_marked() -> None:
     ("actual", "marbles", "says"),
     [
         ("-a-|", "-b-|", "at 1 s, expected 'b', but got 'a'"),
-        ("-a-|", "--a|", "at 1 s, expected 'a' not before 2 s, but got 'a'"),
-        ("-a-|", "-a--|", "at 3 s, expected completion not before 4 s, but got completion"),
+        ("-a-|", "--a|", "at 1 s, expected nothing before 'a' at 2 s, but got 'a'"),
+        ("--b|", "-a-|", "at 1 s, expected 'a', but the next to come was 'b' at 2 s"),
+        ("-a-|", "-a--|", "at 3 s, expected nothing before completion at 4 s, but got completion"),
         ("-a-|", "-a--", "at 3 s, expected nothing more, but got completion"),
         ("-a-", "-a-|", "at 3 s, expected completion, but got nothing more"),
         ("-a-#", "-a-|", "at 3 s, expected completion, but got the error Exception('error')"),
@@ -109,7 +110,9 @@ def test_times_count_from_the_subscription_and_are_rounded_to_the_character() ->
     happened = [N(0.513, Kind.SUBSCRIBED), N(0.618, Kind.NEXT, "a"), N(0.806, Kind.COMPLETED)]
     slow = MarbleDiagram((Lane("", tuple(happened)),), end=1)
     expect(slow, "-a-|", timespan=0.1)
-    assert failure(slow, "--a|", timespan=0.1).startswith("at 0.105 s, expected 'a' not before 0.2 s, but got 'a'\n")
+    assert failure(slow, "--a|", timespan=0.1).startswith(
+        "at 0.105 s, expected nothing before 'a' at 0.2 s, but got 'a'\n"
+    )
 
 
 def test_the_last_lane_that_is_no_inner_one_is_meant() -> None:
@@ -131,6 +134,14 @@ def test_a_lane_may_be_meant_by_its_name() -> None:
     expect(timeline, "-A|")
     with pytest.raises(ValueError, match="there is no lane 'other'; there are: 'source', 'result'"):
         expect(timeline, "-A|", lane="other")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"), [(ops.map(str), "a function: is cold"), (["a"], "list"), (None, "NoneType"), ("-a-|", "str")]
+)
+def test_what_is_no_observable_is_refused(wrong: Any, kind: str) -> None:
+    with pytest.raises(TypeError, match=f"an observable, a Timeline or a MarbleDiagram, not {kind}"):
+        expect(wrong, "-a-|")
 
 
 def test_a_timeline_without_a_lane_cannot_be_meant() -> None:
