@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from rxecho.status import ABNORMAL_CLOSURE, GOING_AWAY, NORMAL_CLOSURE, is_valid
 
@@ -299,7 +300,9 @@ async def _broadcast(client: ServerConnection) -> None:
             },
             message,
         )
-        await client.send(message)  # and wait, so that a sender goes no faster than it reads
+        # What a client had sent before it closed is for the others, too.
+        if client.state is State.OPEN:
+            await client.send(message)  # and wait, so that a sender goes no faster than it reads
         await asyncio.sleep(0)
 
 

@@ -626,6 +626,13 @@ def test_fifty_clients_each_get_every_message_and_its_sender_too(server: EchoSer
         assert all(messages == got[0] for messages in got), "one order for all"
 
 
+def test_what_was_sent_before_a_close_is_broadcast(server: EchoServer) -> None:
+    with RawClient(server, "/broadcast") as sender, client(server.url_for("/broadcast")) as receiver:
+        burst = b"".join(frame(TEXT, str(number).encode()) for number in range(8))
+        sender.socket.sendall(burst + frame(CLOSE, struct.pack("!H", 4000)))
+        assert [receiver.recv(timeout=TIMEOUT) for _ in range(8)] == [str(number) for number in range(8)]
+
+
 def test_binary_is_broadcast_as_binary_and_only_on_its_path(server: EchoServer) -> None:
     with (
         client(server.url_for("/broadcast")) as sender,
