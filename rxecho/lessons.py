@@ -6,17 +6,21 @@ The notebooks themselves are written by `docs/course.py` and come with the packa
 from __future__ import annotations
 
 import linecache
-import shutil
+import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from reactivex import Observable
 
     from rxecho.marbles import MarbleDiagram
 
-__all__ = ["check", "copy_to", "notebooks"]
+__all__ = ["check", "copy_to", "notebooks", "one_by_one"]
+
+_T = TypeVar("_T")
 
 
 def check(
@@ -63,49 +67,60 @@ def check(
 
     from rxecho.marbles import MarbleDiagram, Mismatch, Timeline, expect
 
-    def differs(actual: Timeline | MarbleDiagram | Observable[Any]) -> Mismatch | None:
-        try:
-            expect(actual, marbles, lookup, error=error, timespan=timespan, lane=lane)
-        except Mismatch as mismatch:
-            return mismatch
-        return None
+    def not_yet(what: str, diagram: MarbleDiagram | None = None) -> bool:
+        print(what)
+        if diagram:
+            _show(diagram)
+        if hint:
+            print(f"Hint: {hint}")
+        return False
 
     try:
         given = answer()
         if isinstance(given, Timeline | MarbleDiagram | Observable):
-            mismatch = differs(given)
-            if mismatch is None:
-                print(f"✓ {exercise} is solved.")
-                return True
-            actual = mismatch.diagram.lanes[1]
-            if all(one.value is not ... for one in actual.notifications):
-                what = f"✗ {exercise} is not there yet: {mismatch.what}.\nThe mark is where the two differ:"
-                return _not_yet(what, mismatch.diagram, hint)
-            given = ...
+            expect(given, marbles, lookup, error=error, timespan=timespan, lane=lane)
+            print(f"✓ {exercise} is solved.")
+            return True
+    except Mismatch as mismatch:
+        actual = mismatch.diagram.lanes[1]
+        if all(one.value is not ... for one in actual.notifications):
+            what = f"✗ {exercise} is not there yet: {mismatch.what}.\nThe mark is where the two differ:"
+            return not_yet(what, mismatch.diagram)
+        given = ...
     except Exception as fault:  # noqa: BLE001 - whatever a learner's code may raise is told kindly
         if "ellipsis" not in str(fault).lower():
-            return _not_yet(f"✗ {exercise} is not there yet: running it raised {_told(fault)}", None, hint)
+            checking = sys._getframe(1).f_code.co_filename
+            return not_yet(f"✗ {exercise} is not there yet: {_told(fault, checking)}")
         given = ...
     if given is not ...:
         gave = "a function" if callable(given) else f"{given!r:.100}"
         guess = "; is a return missing?" if given is None else "; is it to be called, or put into a pipe?"
         what = f"✗ {exercise} is not there yet: it gave {gave}, where an observable is expected"
-        what += guess if given is None or callable(given) else "."
-        return _not_yet(what, None, hint)
-    lane = None  # of what never comes
+        return not_yet(what + (guess if given is None or callable(given) else "."))
     what = f"○ {exercise} is still open: write your answer in place of the three dots."
-    if wanted := differs(never()):
-        return _not_yet(f"{what}\nThis is what it is to do:", wanted.diagram, hint)
-    return _not_yet(what, None, hint)
+    try:
+        expect(never(), marbles, lookup, error=error, timespan=timespan)
+    except Mismatch as wanted:
+        return not_yet(f"{what}\nThis is what it is to do:", wanted.diagram)
+    return not_yet(what)
 
 
-def _not_yet(what: str, diagram: MarbleDiagram | None, hint: str) -> bool:
-    print(what)
-    if diagram:
-        _show(diagram)
-    if hint:
-        print(f"Hint: {hint}")
-    return False
+def one_by_one(values: Iterable[_T]) -> Observable[_T]:
+    """The values of a list, of which only the order counts, as an observable: one every two seconds, then the end.
+
+    What is expected of three is written as `a-b-c-|`, and drawn with room for each.
+
+    >>> check("Exercise 3", lambda: one_by_one(["a", "b"]), "a-b-|")
+    ✓ Exercise 3 is solved.
+    True
+    """
+    import reactivex
+    from reactivex import operators as ops
+
+    listed = list(values)
+    every_two_seconds: Observable[int] = reactivex.timer(0.0, 2.0)
+    places = every_two_seconds.pipe(ops.take_while(lambda place: place < len(listed)))
+    return places.pipe(ops.map(lambda place: listed[place]))
 
 
 def _show(diagram: MarbleDiagram) -> None:
@@ -119,14 +134,27 @@ def _show(diagram: MarbleDiagram) -> None:
         print(diagram._repr_mimebundle_()["text/plain"])
 
 
-def _told(fault: Exception) -> str:
-    """An exception in a line, and the learner's line that it comes from."""
-    what = "".join(traceback.format_exception_only(fault)).strip().splitlines()[-1]
-    for frame in reversed(traceback.extract_tb(fault.__traceback__)):
-        if "ipykernel" in frame.filename or frame.filename.startswith("<"):
-            line = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
-            return f"{what}\n  in line {frame.lineno} of its cell: {line}"
-    return what
+def _told(fault: Exception, checking: str) -> str:
+    """What went wrong, in a line, and the learner's line that it comes from.
+
+    Args:
+        fault: What was raised.
+        checking: The name of the file, or the cell, that checks. What that raises by itself says what is off.
+    """
+    frames = traceback.extract_tb(fault.__traceback__)
+    if frames[-1].filename == checking and str(fault):
+        return f"{fault}."
+    last = -1 if isinstance(fault, SyntaxError) else 0
+    what = "".join(traceback.format_exception_only(fault)).strip().splitlines()[last]
+    cells = [frame for frame in frames if frame.filename != checking and _is_cell(frame.filename)]
+    if not cells:
+        return f"running it raised {what}"
+    line = cells[-1].line or linecache.getline(cells[-1].filename, cells[-1].lineno or 0).strip()
+    return f"running it raised {what}\n  in line {cells[-1].lineno} of your answer: {line}"
+
+
+def _is_cell(filename: str) -> bool:
+    return "ipykernel_" in filename or filename.startswith("<cell")
 
 
 def notebooks() -> Path:
@@ -159,10 +187,16 @@ def copy_to(directory: Path) -> tuple[int, int]:
     directory.mkdir(parents=True, exist_ok=True)
     copied = there = 0
     for notebook in sorted(notebooks().glob("*.ipynb")):
+        target = directory / notebook.name
         try:
-            with notebook.open("rb") as source, (directory / notebook.name).open("xb") as target:
-                shutil.copyfileobj(source, target)
-            copied += 1
+            with target.open("xb") as copy:
+                copied += 1
+                try:
+                    copy.write(notebook.read_bytes())
+                    copy.flush()
+                except BaseException:
+                    target.unlink()  # a half of one would be taken for a whole one the next time
+                    raise
         except FileExistsError:
             there += 1
     return copied, there

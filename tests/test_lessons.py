@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.panel import Panel
 
 from rxecho.cli import main
-from rxecho.lessons import check, copy_to, notebooks
-from rxecho.marbles import MarbleDiagram, Timeline, cold
+from rxecho.lessons import check, copy_to, notebooks, one_by_one
+from rxecho.marbles import MarbleDiagram, Timeline, cold, expect
 
 
 @pytest.fixture
@@ -129,7 +129,36 @@ def test_what_the_answer_raises_is_told_with_its_line(told: Callable[..., list[s
     exec(compile("def answer():\n    missing = nothing\n    return missing\n", "<cell>", "exec"), cell)
     what, where = told(cell["answer"])
     assert what == "✗ Exercise 7 is not there yet: running it raised NameError: name 'nothing' is not defined"
-    assert where.startswith("  in line 2 of its cell:")
+    assert where.startswith("  in line 2 of your answer:")
+
+
+def test_what_the_check_itself_raises_says_what_is_off(told: Callable[..., list[str]]) -> None:
+    def answer() -> None:
+        raise TimeoutError("it has not returned within 3 seconds")
+
+    assert told(answer) == ["✗ Exercise 7 is not there yet: it has not returned within 3 seconds."]
+
+
+@pytest.mark.parametrize("fault", [ValueError("first\nsecond"), ValueError()])
+def test_of_what_has_several_lines_the_first_is_told(fault: Exception, told: Callable[..., list[str]]) -> None:
+    cell: dict[str, Any] = {"fault": fault}
+    exec(compile("def answer():\n    raise fault\n", "<cell>", "exec"), cell)
+    first = ("running it raised ValueError: first", "running it raised ValueError")
+    assert told(cell["answer"])[0].endswith(first)
+
+
+def test_an_answer_that_expects_something_itself_is_drawn_as_that(told: Callable[..., list[str]]) -> None:
+    what, below, expected, actual, *_ = told(lambda: expect(cold("-b-|"), "-c-|"))
+    assert what == "✗ Exercise 7 is not there yet: at 1 s, expected 'c', but got 'b'."
+    assert below == "The mark is where the two differ:"
+    assert re.fullmatch("expected ├─+c─+┤", expected)
+    assert re.fullmatch("actual   ├─+b─+┤", actual)
+
+
+def test_a_list_is_compared_one_by_one() -> None:
+    assert check("Exercise 7", lambda: one_by_one([1, (2, 3)]), "1-x-|", {"x": (2, 3)})
+    assert check("Exercise 7", lambda: one_by_one([]), "|")
+    assert check("Exercise 7", lambda: one_by_one(iter("ab")), "a-b-|")
 
 
 def test_what_is_raised_elsewhere_is_told_without_a_line(told: Callable[..., list[str]]) -> None:
