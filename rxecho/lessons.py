@@ -118,9 +118,15 @@ def one_by_one(values: Iterable[_T]) -> Observable[_T]:
     from reactivex import operators as ops
 
     listed = list(values)
-    every_two_seconds: Observable[int] = reactivex.timer(0.0, 2.0)
-    places = every_two_seconds.pipe(ops.take_while(lambda place: place < len(listed)))
-    return places.pipe(ops.map(lambda place: listed[place]))
+    places: Observable[int] = reactivex.timer(0.0, 2.0)
+
+    def is_one(place: int) -> bool:
+        return place < len(listed)
+
+    def value(place: int) -> _T:
+        return listed[place]
+
+    return places.pipe(ops.take_while(is_one), ops.map(value))
 
 
 def _show(diagram: MarbleDiagram) -> None:
