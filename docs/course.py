@@ -7,8 +7,8 @@ one file in jupytext's percent format. Its cells are tagged:
 - `raises-exception` may fail, since that is the wrong way before the right one; `traceback` shows a traceback that
   another thread printed.
 
-What changes from run to run (the server's port, addresses in memory, this machine's paths) is left out of what is
-written, so that the same code writes the same notebooks.
+What changes from run to run (the server's port, addresses in memory, and the tracebacks with their paths) is left out
+of what is written, so that the same code writes the same notebooks.
 """
 
 from __future__ import annotations
@@ -108,7 +108,6 @@ def _kept(output: Any) -> Any:
     else:
         output.data = {kind: constant(shown) for kind, shown in output.data.items()}
         output.metadata = {}
-        output.get("transient", {}).clear()
     return output
 
 

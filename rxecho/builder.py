@@ -158,9 +158,8 @@ class StreamBuilder(JupyterMixin, abc.DisposableBase, Generic[T]):
     def _ipython_display_(self) -> None:
         from rxecho.live import show
 
-        before, self._picture = self._picture, show(self._build, self._is_running)
-        if before:
-            before.stop()
+        self._picture = show(self._build, self._is_running, self._picture, self)
+        self._picture.wake()
 
     def _is_running(self) -> bool:
         return self.stream is not None and self.snapshot.connection_state is not ConnectionState.DONE

@@ -584,6 +584,7 @@ def lessons(directory: str) -> Task:
 def _copy_lessons(directory: Path) -> int:
     from importlib.util import find_spec
     from shlex import quote
+    from shutil import which
 
     from rxecho.lessons import copy_to
 
@@ -592,11 +593,13 @@ def _copy_lessons(directory: Path) -> int:
     except OSError as error:
         reason = error.strerror or str(error)
         raise click.ClickException(f"{error.filename or directory} cannot be written: {reason}") from error
-    kept = f"; {there} were there already, and stayed as they are" if there else ""
-    print(f"{copied} notebooks were copied into {printable(str(directory))}{kept}.")
+    kept = f"; {there} that were there already stayed as they are" if there else ""
+    print(f"Copied {copied} notebooks into {printable(str(directory))}{kept}.")
+    python = "python" if which("python") == sys.executable else quote(sys.executable)
     if not find_spec("jupyterlab"):
-        print("They want JupyterLab, in the same environment as rxecho: python -m pip install jupyterlab")
-    print(f"Open them with: python -m jupyter lab {printable(quote(str(directory)))}")
+        print(f"They want JupyterLab, in the same environment as rxecho: {python} -m pip install jupyterlab")
+    folder = f"./{directory}" if str(directory).startswith("-") else str(directory)
+    print(f"Open them with: {python} -m jupyter lab {printable(quote(folder))}")
     print("or in VS Code; begin with 01-connect-listen-send-close.ipynb.", flush=True)
     return 0
 

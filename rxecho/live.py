@@ -7,15 +7,17 @@ Jupyter's messaging protocol). Where a notebook is only read, as on a code host,
 
 from __future__ import annotations
 
-from threading import Event, Lock, RLock, Thread
+from functools import partial
+from threading import Event, Lock, RLock, Thread, current_thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from rich import get_console
 from rich.jupyter import JupyterMixin
 from rich.live import Live as RichLive
 
-from rxecho.isolation import report
+from rxecho.isolation import isolate, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +41,8 @@ class Live(RichLive):
     All of its arguments mean what they mean in Rich, for a terminal. In a notebook, what is drawn is an output of the
     cell, which is drawn again while the block runs, `refresh_per_second` times at most, and once more when it ends;
     that last picture stays, also in the file and where it is only read. A front end that is not known to draw in place,
-    such as Jupyter's console, gets the last picture alone. Anything printed meanwhile stands under it. `screen`,
-    `vertical_overflow` and the redirection of output have no meaning there.
+    such as Jupyter's console, gets the last picture alone. Anything printed meanwhile stands under it. There, Rich's
+    own console draws, and `screen`, `vertical_overflow` and the redirection of output have no meaning.
 
     >>> import reactivex
     >>> from rxecho import StreamBuilder
@@ -57,10 +59,13 @@ class Live(RichLive):
         if not self.console.is_jupyter:
             super().start(refresh)
         elif self._picture is None and not draws_in_place():
-            self._picture = LastPicture(lambda: bundle(self.get_renderable()))
+            self._picture = LastPicture(partial(bundle, self.get_renderable))
         elif self._picture is None:
             pace = self.refresh_per_second if self.auto_refresh else None
-            self._picture = Picture(lambda: bundle(self.get_renderable()), pace=pace)
+            draw = partial(bundle, self.get_renderable)
+            # Under Rich's own lock, which `update` holds: a second one would be taken in the other order elsewhere.
+            self._picture = Picture(draw, first=draw(), pace=pace, drawing=self._lock)
+            self._picture.wake()
 
     def stop(self) -> None:
         """Draw the last picture; it goes when `transient`."""
@@ -77,10 +82,11 @@ class Live(RichLive):
 
     def refresh(self) -> None:
         """Draw now, without waiting for its turn."""
-        if self._picture is None:
+        picture = self._picture
+        if picture:
+            picture.refresh()
+        elif not self.console.is_jupyter:
             super().refresh()
-        else:
-            self._picture.refresh()
 
 
 class Picture:
@@ -88,12 +94,20 @@ class Picture:
 
     Args:
         draw: Gives what is to be shown.
+        first: What is shown first.
         pace: How often a second at most a thread of its own draws it again; `None` for never.
         running: Whether it may still change. When not, the thread draws it once more and ends.
+        drawing: Guards the drawing, where whoever draws has a lock already.
     """
 
     def __init__(
-        self, draw: Callable[[], Bundle], *, pace: float | None = REFRESHES, running: Callable[[], bool] = lambda: True
+        self,
+        draw: Callable[[], Bundle],
+        *,
+        first: Bundle,
+        pace: float | None = REFRESHES,
+        running: Callable[[], bool] = lambda: True,
+        drawing: RLock | None = None,
     ) -> None:
         from IPython.display import display
 
@@ -103,23 +117,26 @@ class Picture:
         # Guards which thread draws, and whether any may. No foreign code runs under it, as it does under the other,
         # which has pictures leave in the order in which they were drawn.
         self._lock = Lock()
-        self._drawing = RLock()
+        self._drawing = drawing or RLock()
         self._thread: Thread | None = None
         self._stopped = Event()
-        self._drawn = draw()
-        self._handle = display(self._drawn, raw=True, display_id=True)
-        self.wake()
+        self._failed = False
+        self._drawn = first
+        self._handle = display(first, raw=True, display_id=True)
 
     def wake(self) -> None:
-        """Go on, when what had come to an end may change again. Safe from any thread, and waits for no drawing."""
+        """Begin to draw it again, or go on when what had come to an end may change again.
+
+        Safe from any thread, and waits for no drawing.
+        """
         with self._lock:
             if self._thread is None and self._pace and not self._stopped.is_set() and self._running():
-                self._thread = Thread(target=self._go_on, args=(1 / self._pace,), name="rxecho picture", daemon=True)
-                self._thread.start()
+                thread = Thread(target=self._go_on, args=(1 / self._pace,), name="rxecho picture", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _go_on(self, interval: float) -> None:
         took = 0.0
-        drawn = True
         while not self._stopped.wait(max(interval, IDLE * took)):
             begun = perf_counter()
             with self._lock:
@@ -128,34 +145,39 @@ class Picture:
                     self._thread = None
             try:
                 self.refresh()
-                drawn = True
-            except Exception as error:  # noqa: BLE001 - of somebody's builder; told once, until it draws again
-                if drawn:
-                    report(error)
-                drawn = False
+                self._failed = False
+            except BaseException as error:  # noqa: BLE001 - of somebody's builder; told once, until it draws again
+                self.tell(error)
             if not running:
                 return
             took = perf_counter() - begun
 
+    def tell(self, error: BaseException) -> None:
+        """Say that it could not be drawn, unless that has been said."""
+        if not self._failed:
+            report(error)
+        self._failed = True
+
     def refresh(self) -> None:
         """Draw it now, if it has changed."""
         with self._drawing:
-            self._show(self._draw())
+            if not self._stopped.is_set():
+                self._show(self._draw())
 
     def stop(self, *, erase: bool = False) -> None:
         """End its thread, and draw it for the last time. What has been drawn stays, unless erased."""
         with self._lock:
             self._stopped.set()
             thread, self._thread = self._thread, None
-        if thread:
+        if thread and thread is not current_thread():
             thread.join()
         with self._drawing:
             self._show({"text/plain": ""} if erase else self._draw())
 
     def _show(self, drawn: Bundle) -> None:
         if drawn != self._drawn:
-            self._drawn = drawn
             self._handle.update(drawn, raw=True)
+            self._drawn = drawn
 
 
 class LastPicture:
@@ -181,16 +203,23 @@ def draws_in_place() -> bool:
     The protocol has no word for that. JupyterLab, Notebook and VS Code name their cell; what runs notebooks without a
     user, such as nbclient, says that nobody can be asked for input; both keep the newest content. Consoles do neither.
     """
-    from IPython.core.getipython import get_ipython
-
-    kernel = getattr(get_ipython(), "kernel", None)
-    request = kernel.get_parent() if kernel else {}
+    request = _request()
     return "cellId" in request.get("metadata", {}) or not request.get("content", {}).get("allow_stdin", True)
 
 
-def bundle(shown: RenderableType) -> Bundle:
-    """What a notebook shows of something: what it gives for itself, or as Rich draws it; as text, too."""
-    if not hasattr(shown, "_repr_mimebundle_"):
+def _request() -> dict[str, Any]:
+    """What the front end has sent to have the cell run."""
+    from IPython.core.getipython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    request: dict[str, Any] = kernel.get_parent() if kernel else {}
+    return request
+
+
+def bundle(draw: Callable[[], RenderableType]) -> Bundle:
+    """What a notebook shows of what is drawn: what that gives for itself, or as Rich draws it; as text, too."""
+    shown: Any = draw()
+    if not hasattr(type(shown), "_repr_mimebundle_"):
         shown = _Drawable(shown)
     drawn: Bundle = shown._repr_mimebundle_(include=(), exclude=())
     return drawn
@@ -206,12 +235,51 @@ class _Drawable(JupyterMixin):
         return self._shown
 
 
-def show(draw: Callable[[], RenderableType], running: Callable[[], bool]) -> Picture:
+_shown: dict[str, tuple[str, WeakSet[Picture]]] = {}
+"""The pictures of each cell, with the request by which it was run last."""
+
+
+def show(
+    draw: Callable[[], RenderableType], running: Callable[[], bool], before: Picture | None, instead: object
+) -> Picture:
     """Show something in a notebook for as long as it runs: what `_ipython_display_` of its class calls.
+
+    The picture is to be woken once it is known to whoever may change it.
+
+    Args:
+        draw: Gives what is to be drawn.
+        running: Whether that may still change.
+        before: Where it was shown before: that picture stays as it is now.
+        instead: What is shown as text where it cannot be drawn yet.
 
     Raises:
         NotImplementedError: Nothing would be drawn again here; what IPython asked for is to be shown in another way.
     """
     if not (get_console().is_jupyter and draws_in_place()):
         raise NotImplementedError("nothing is drawn again here")
-    return Picture(lambda: bundle(draw()), running=running)
+    drawing = partial(bundle, draw)
+    failed: Exception | None = None
+    try:
+        first = drawing()
+    except Exception as error:  # noqa: BLE001 - of somebody's builder, which may work with what comes
+        first, failed = {"text/plain": repr(instead)}, error
+    picture = Picture(drawing, first=first, running=running)
+    if failed:
+        picture.tell(failed)
+    if before:
+        isolate(before.stop)
+    _replace(picture)
+    return picture
+
+
+def _replace(picture: Picture) -> None:
+    """End the pictures that the cell showed when it was run before: their outputs are gone."""
+    request = _request()
+    if cell := request.get("metadata", {}).get("cellId"):
+        run, pictures = _shown.get(cell, ("", WeakSet()))
+        if run != (now := request["header"]["msg_id"]):
+            for old in pictures:
+                isolate(old.stop)
+            pictures = WeakSet()
+        pictures.add(picture)
+        _shown[cell] = now, pictures

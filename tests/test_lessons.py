@@ -17,6 +17,7 @@ from reactivex import operators as ops
 from rich.console import Console
 from rich.panel import Panel
 
+import rxecho.lessons
 from rxecho.cli import main
 from rxecho.lessons import check, copy_to, notebooks, one_by_one
 from rxecho.marbles import MarbleDiagram, Timeline, cold, expect
@@ -179,8 +180,9 @@ def test_the_lessons_are_copied_and_it_says_how_to_open_them(
     number = len(list(target.iterdir()))
     assert number >= 2
     first, *others = said.out.splitlines()
-    assert first == f"{number} notebooks were copied into {target}."
-    assert f"python -m jupyter lab '{target}'" in others[-2]
+    assert first == f"Copied {number} notebooks into {target}."
+    assert others[-2].endswith(f" -m jupyter lab '{target}'")
+    assert others[-2].split()[3] in ("python", sys.executable)
     assert "01-connect-listen-send-close.ipynb" in others[-1]
     assert said.err == ""
 
@@ -191,19 +193,44 @@ def test_without_a_folder_they_go_into_one_of_their_own(tmp_path: Path, monkeypa
     assert (tmp_path / "rxecho-lessons" / "01-connect-listen-send-close.ipynb").is_file()
 
 
+def test_a_folder_whose_name_looks_like_an_option_is_told_as_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["lessons", "--", "-x"]) == 0
+    assert " -m jupyter lab ./-x\n" in capsys.readouterr().out
+
+
 def test_what_was_worked_on_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = tmp_path / "01-connect-listen-send-close.ipynb"
     mine.write_text("my answers")
     assert main(["lessons", str(tmp_path)]) == 0
     assert mine.read_text() == "my answers"
-    assert "; 1 were there already, and stayed as they are." in capsys.readouterr().out
+    assert "; 1 that were there already stayed as they are." in capsys.readouterr().out
     copied, there = copy_to(tmp_path)
     assert (copied, there) == (0, len(list(notebooks().glob("*.ipynb"))))
 
 
-def test_copies_can_be_written_to_where_the_package_cannot(tmp_path: Path) -> None:
-    copy_to(tmp_path)
-    assert all(path.stat().st_mode & stat.S_IWUSR for path in tmp_path.iterdir())
+def test_copies_can_be_written_to_where_the_package_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "01-one.ipynb").write_text("{}")
+    (package / "01-one.ipynb").chmod(0o444)
+    monkeypatch.setattr(rxecho.lessons, "notebooks", lambda: package)
+    copy_to(tmp_path / "copy")
+    assert (tmp_path / "copy" / "01-one.ipynb").stat().st_mode & stat.S_IWUSR
+
+
+def test_a_copy_that_fails_half_way_leaves_no_half_of_a_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "01-one.ipynb").mkdir()  # which cannot be read
+    monkeypatch.setattr(rxecho.lessons, "notebooks", lambda: package)
+    with pytest.raises(OSError, match="directory"):
+        copy_to(tmp_path / "copy")
+    assert list((tmp_path / "copy").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -225,4 +252,4 @@ def test_where_jupyterlab_is_missing_it_says_how_to_install_it(tmp_path: Path) -
     done = subprocess.run(
         [sys.executable, "-c", without, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
     )
-    assert "python -m pip install jupyterlab" in done.stdout
+    assert " -m pip install jupyterlab\n" in done.stdout

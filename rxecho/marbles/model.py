@@ -118,7 +118,7 @@ class MarbleDiagram:
         start: What is at the left edge, in seconds.
         end: What is at the right edge.
         notes: What the drawing does not show, in sentences.
-        mark: A moment that the drawing points at from below, in seconds, if any.
+        mark: A moment that the drawing points at from below, in seconds, if any; of no account where two are compared.
 
     >>> diagram = MarbleDiagram.parse('''
     ...     -a-b-c-|

@@ -332,9 +332,8 @@ class Timeline:
     def _ipython_display_(self) -> None:
         from rxecho.live import show
 
-        before, self._picture = self._picture, show(lambda: self, self._is_running)
-        if before:
-            before.stop()
+        self._picture = show(lambda: self, self._is_running, self._picture, self)
+        self._picture.wake()
 
     def _is_running(self) -> bool:
         with self._lock:

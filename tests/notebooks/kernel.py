@@ -69,6 +69,12 @@ class Kernel:
             if done and message["parent_header"].get("msg_id") == request:
                 return self.page.outputs[before:]
 
+    def wait_for(self, number: int, text: str) -> None:
+        """Read what comes until that output shows this text."""
+        deadline = monotonic() + ENDS
+        while self.page.outputs[number].get("text/plain", "") != text:
+            self.page.take(self._client.get_iopub_msg(timeout=max(deadline - monotonic(), 0.1)))
+
     def printed(self, code: str) -> str:
         return "".join(output.get("stream", "") for output in self.run(code)).strip()
 

@@ -34,5 +34,5 @@ def test_the_lessons_are_copied_out_of_the_installed_package(tmp_path: Path) -> 
     )
     copied = {path.name: path.read_bytes() for path in (tmp_path / "course").iterdir()}
     assert copied == {path.name: path.read_bytes() for path in (REPOSITORY / "notebooks").glob("*.ipynb")}
-    assert done.stdout.startswith(f"{len(copied)} notebooks were copied into course.\n")
-    assert "python -m jupyter lab course\n" in done.stdout
+    assert done.stdout.startswith(f"Copied {len(copied)} notebooks into course.\n")
+    assert " -m jupyter lab course\n" in done.stdout

@@ -128,9 +128,10 @@ class Lab:
         return self.shown.nth(number).locator(".jp-InputPrompt")
 
     def photograph(self, number: int, name: str) -> bytes:
-        """The page with this cell in view, kept as an artifact."""
+        """What this cell shows; the page with it in view is kept as an artifact."""
         self.shown.nth(number).scroll_into_view_if_needed()
-        picture: bytes = self._page.screenshot(path=ARTIFACTS / name)
+        self._page.screenshot(path=ARTIFACTS / name)
+        picture: bytes = self.output(number).screenshot()
         return picture
 
 

@@ -9,7 +9,8 @@ import pytest
 
 nbclient = pytest.importorskip("nbclient", reason="needs the lessons group: uv run --group lessons pytest")
 nbformat = pytest.importorskip("nbformat")
-course = pytest.importorskip("course", reason="needs the lessons group: uv run --group lessons pytest")  # docs/course.py
+pytest.importorskip("jupytext", reason="needs the lessons group: uv run --group lessons pytest")
+import course  # docs/course.py, which needs these
 
 NOTEBOOKS = course.NOTEBOOKS
 LESSONS = sorted(path.name for path in NOTEBOOKS.glob("0*.ipynb") if not path.name.endswith(".solution.ipynb"))
@@ -26,7 +27,7 @@ import psutil as _psutil
 
 def _held():
     sockets = {(one.fd, str(one.laddr), str(one.raddr)) for one in _psutil.Process().net_connections("all")}
-    return sockets, {thread.name for thread in _threading.enumerate()}
+    return sockets, {(thread.ident, thread.name) for thread in _threading.enumerate()}
 
 _sockets, _threads = _held()
 """
@@ -86,7 +87,8 @@ def judge(notebook: Any) -> None:
     for cell in code_cells(notebook):
         failed = any(output.output_type == "error" for output in cell.outputs)
         assert failed == ("raises-exception" in tags(cell)), cell.source
-        told = "Traceback (most recent call last)" in printed(cell)
+        texts = [text for output in cell.outputs for text in output.get("data", {}).values()]
+        told = any("Traceback (most recent call last)" in text for text in [printed(cell), *texts])
         assert told == ("traceback" in tags(cell)), cell.source
 
 
@@ -106,7 +108,7 @@ def shown(notebook: Any) -> list[tuple[str, str]]:
 
 def test_the_notebooks_are_made_of_their_sources() -> None:
     made = {name: made for source in course.SOURCES.glob("*.py") for name, made in course.both(source).items()}
-    assert {path.name for path in NOTEBOOKS.iterdir()} == set(made)
+    assert {path.name for path in NOTEBOOKS.glob("*.ipynb")} == set(made)
     for name, notebook in made.items():
         committed = nbformat.read(NOTEBOOKS / name, 4)
         assert [cell.source for cell in committed.cells] == [cell.source for cell in notebook.cells], name

@@ -59,11 +59,11 @@ with EchoServer() as server, WebSocketChannel.connect(server.url_for("/ticker?in
         channel.stream.pipe(ops.map(lambda _: "tick"), timeline.trace("ticker")).run()
 """)
     assert picture["image/svg+xml"].count(">tick</text>") == 4
-    assert picture["text/plain"].startswith("ticker ├tick")
+    assert re.match("ticker +├tick", picture["text/plain"])
     versions = kernel.page.versions[len(kernel.page.outputs) - 1]
     seen = [version["image/svg+xml"].count(">tick</text>") for version in versions]
-    assert sorted(set(seen)) == [0, 1, 2, 3, 4] or sorted(set(seen)) == [1, 2, 3, 4]
     assert seen == sorted(seen)
+    assert len(set(seen)) > 1
 
 
 def test_live_shows_what_rich_draws_as_html_and_what_is_printed_under_it(kernel: Kernel) -> None:
@@ -123,11 +123,11 @@ builder
 """)
     number = len(kernel.page.outputs) - 1
     assert shown["text/plain"] == "waiting None\n"
-    kernel.run("source.on_next('first')\ntime.sleep(0.5)")
-    assert kernel.page.outputs[number]["text/plain"] == "active first\n"
+    kernel.run("source.on_next('first')")
+    kernel.wait_for(number, "active first\n")
     assert kernel.printed("print(pictures())") == "1"
-    kernel.run("source.on_next('last')\nsource.on_completed()\nwait_until(lambda: not pictures())")
-    assert kernel.page.outputs[number]["text/plain"] == "done last\n"
+    kernel.run("source.on_next('last')\nsource.on_completed()")
+    kernel.wait_for(number, "done last\n")
 
 
 def test_a_stream_builder_that_gets_another_stream_goes_on(kernel: Kernel) -> None:
@@ -138,8 +138,9 @@ builder
     number = len(kernel.page.outputs) - 1
     kernel.run("wait_until(lambda: not pictures())\nsource = Subject()\nbuilder.stream = source")
     assert kernel.printed("print(pictures())") == "1"
-    kernel.run("source.on_next(2)\ntime.sleep(0.5)\nbuilder.dispose()\nwait_until(lambda: not pictures())")
-    assert kernel.page.outputs[number]["text/plain"] == "2\n"
+    kernel.run("source.on_next(2)")
+    kernel.wait_for(number, "2\n")
+    kernel.run("builder.dispose()")
 
 
 def test_what_is_shown_once_more_stays_as_it_was_where_it_was_before(kernel: Kernel) -> None:
@@ -162,10 +163,10 @@ def test_a_timeline_is_drawn_again_as_long_as_something_is_subscribed_to(kernel:
     kernel.run("""
 subscription = source.pipe(timeline.trace("lane")).subscribe()
 source.on_next("one")
-time.sleep(0.5)
 """)
-    assert ">one</text>" in kernel.page.outputs[number]["image/svg+xml"]
+    assert kernel.printed("print(pictures())") == "1"
     kernel.run("source.on_next('two')\nsubscription.dispose()\nwait_until(lambda: not pictures())")
+    kernel.run("pass")
     assert ">two</text>" in kernel.page.outputs[number]["image/svg+xml"]
     assert kernel.page.outputs[number]["text/plain"].splitlines()[0].endswith("╎")
 
@@ -179,16 +180,79 @@ def test_a_diagram_is_a_picture_that_does_not_change(kernel: Kernel) -> None:
 def test_a_builder_that_fails_is_told_of_once_and_draws_again_when_it_can(kernel: Kernel) -> None:
     kernel.run("""
 source = Subject()
-builder = StreamBuilder(source, lambda snapshot: f"{6 // snapshot.data}", initial_data=1)
+tried = []
+def build(snapshot):
+    tried.append(snapshot)
+    return f"{6 // snapshot.data}"
+
+builder = StreamBuilder(source, build, initial_data=1)
 builder
 """)
     number = len(kernel.page.outputs) - 1
-    told = kernel.printed("source.on_next(0)\ntime.sleep(1)")
-    assert told.count("ZeroDivisionError") == 1
+    told = kernel.printed("source.on_next(0)\nbefore = len(tried)\nwait_until(lambda: len(tried) > before + 3)")
+    assert told.count("ZeroDivisionError: ") == 1
     assert kernel.page.outputs[number]["text/plain"] == "6\n"
-    assert kernel.printed("source.on_next(3)\ntime.sleep(0.5)") == ""
-    assert kernel.page.outputs[number]["text/plain"] == "2\n"
+    assert kernel.printed("source.on_next(3)") == ""
+    kernel.wait_for(number, "2\n")
     kernel.run("builder.dispose()")
+
+
+def test_a_builder_that_cannot_draw_yet_is_told_of_once_and_drawn_when_it_can(kernel: Kernel) -> None:
+    shown, told = kernel.run("""
+source = Subject()
+builder = StreamBuilder(source, lambda snapshot: snapshot.data.upper())
+builder
+""")
+    assert shown["text/plain"] == "<StreamBuilder AsyncSnapshot(ConnectionState.WAITING)>"
+    assert told["stream"].count("AttributeError: ") == 1
+    number = len(kernel.page.outputs) - 2
+    assert kernel.printed("source.on_next('hello')") == ""
+    kernel.wait_for(number, "HELLO\n")
+    kernel.run("builder.dispose()")
+
+
+def test_a_cell_that_is_run_again_ends_what_it_had_shown(kernel: Kernel) -> None:
+    kernel.run("source = Subject()")
+    code = "timeline = Timeline()\nlane = source.pipe(timeline.trace()).subscribe()\ntimeline"
+    for _ in range(3):
+        kernel.run(code, cellId="again")
+    assert kernel.printed("wait_until(lambda: pictures() == 1); print(pictures())") == "1"
+    kernel.run(code, cellId="another")
+    assert kernel.printed("print(pictures())") == "2"
+    kernel.run("source.on_completed()")
+
+
+def test_what_is_to_be_drawn_after_the_block_or_before_it_is_not(kernel: Kernel) -> None:
+    [shown] = kernel.run("""
+live = Live("a")
+live.refresh()
+with live:
+    pass
+live.update("b", refresh=True)
+""")
+    assert shown["text/plain"] == "a\n"
+    [shown] = kernel.run("with live: pass")
+    assert shown["text/plain"] == "b\n"
+
+
+def test_a_renderable_may_update_the_live_that_draws_it_while_others_do_so_too(kernel: Kernel) -> None:
+    told = kernel.printed("""
+class Restless:
+    def __rich__(self):
+        time.sleep(0.005)
+        live.update(self)
+        return "drawn"
+
+live = Live(Restless(), refresh_per_second=100)
+with live:
+    others = [threading.Thread(target=lambda: [live.update(Restless(), refresh=True) for _ in range(20)]) for _ in "ab"]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(20)
+print([other.is_alive() for other in others])
+""")
+    assert told == "[False, False]"
 
 
 def test_a_front_end_that_is_not_known_to_draw_in_place_gets_the_last_picture_alone(kernel: Kernel) -> None:
