@@ -12,18 +12,20 @@
 #
 # New words are **bold** where they are explained. All of them are in the [glossary](glossary.ipynb).
 #
-# Run the cells from top to bottom (Shift+Enter). The first one starts the practice server, the last one stops it.
+# Run the cells from top to bottom (Shift+Enter). The first one starts the practice server, the last one stops it. When a
+# cell does not end (`[*]` stands beside it), press ■.
 
 # %%
 import json
 import time
+from concurrent.futures import Future
 from contextlib import ExitStack
 
 import reactivex
 from reactivex import operators as ops
 
 from rxecho import ChannelState, EchoServer, Live, WebSocketChannel
-from rxecho.lessons import check
+from rxecho.lessons import check, one_by_one
 from rxecho.marbles import MarbleDiagram, Timeline
 
 opened = ExitStack()  # what we open goes on this stack; the last cell closes it all
@@ -54,7 +56,7 @@ channel.state
 # %% [markdown]
 # `connect` returned at once, while the connection was still being made. Before messages can flow, client and server
 # shake hands: the client asks for a WebSocket, the server agrees. That is the **opening handshake**, and `channel.ready`
-# is done when it is.
+# is a future, as in `concurrent.futures`, that is done when the two have agreed.
 
 # %%
 channel.ready.result(timeout=5)  # wait for it, 5 seconds at most
@@ -69,10 +71,13 @@ channel.state
 # The end to listen to is `channel.stream`. It is an **observable**: something that does not wait to be asked, but calls
 # you when there is something new. You **subscribe** to it with a function, and from then on that function is called with
 # each message. Here it is the `append` of a list.
+#
+# (Observables are the idea of Rx, ReactiveX, which exists for many languages. In Python it is the library `reactivex`,
+# which is also called RxPY.)
 
 # %%
 received = []
-listening = channel.stream.subscribe(received.append)
+channel.stream.subscribe(received.append)
 
 received
 
@@ -112,6 +117,11 @@ channel.sink.add({"question": "How are you?"})
 # %%
 channel.sink.add(json.dumps({"question": "How are you?"}))
 
+while len(received) < 3:
+    time.sleep(0.01)
+
+received[-1]
+
 # %% [markdown]
 # ## See it run
 #
@@ -119,7 +129,8 @@ channel.sink.add(json.dumps({"question": "How are you?"}))
 # observable, and on the line a marble for each value at the moment it came.
 #
 # `Timeline` notes what passes through an observable wherever a `trace` stands in it, and `Live` draws it *while the cell
-# is running*. Watch the picture grow: four greetings are sent, one every 0.3 seconds, and each comes back.
+# is running*. Watch it: four greetings are sent, one every 0.3 seconds, and each comes back. What has been moves to the
+# left, to make room for what comes. (Run the cell again, if you like.)
 
 # %%
 timeline = Timeline(resolution=0.1)  # times are rounded to 0.1 s
@@ -129,10 +140,14 @@ greetings = reactivex.interval(0.3).pipe(
     ops.take(4),
     timeline.trace("sink"),
 )
+echoes = channel.stream.pipe(
+    ops.take(4),
+    timeline.trace("stream"),
+)
 
 with Live(timeline):
-    sending = greetings.subscribe(channel.sink)
-    channel.stream.pipe(timeline.trace("stream")).run()
+    greetings.subscribe(channel.sink.add)
+    echoes.run()
 
 # %% [markdown]
 # `interval(0.3)` counts 0, 1, 2, … in steps of 0.3 seconds. `pipe` leads what it says through **operators**, one after
@@ -143,32 +158,35 @@ with Live(timeline):
 #
 # - each line begins with a small bar, where somebody **subscribed**;
 # - a marble is a value, and equal marbles have equal colours. A wide one begins at its moment. Point at one to see
-#   when it came, and all of it;
-# - the long bar at the end: it has **completed**, nothing comes any more. An arrow instead: it was not over when this
-#   was drawn.
+#   when it came, and all of it. One above the other: they came at the same moment, the upper one first;
+# - the long bar at the end: it has **completed**, nothing comes any more.
+#
+# In other pictures a line may end otherwise: with a red cross, which is an error; with a dashed bar, where whoever
+# listened has left; or with an arrow, when it was not over as it was drawn.
 #
 # Three things can happen on a line, and Rx calls them **notifications**: *next* (a value), *completed*, and *error*. After
 # one of the last two the line is over, for ever.
 #
 # ## Close
 #
-# Why did `stream` complete? Because `sink` did: when the greetings were over, the sink closed the channel. Closing is
-# polite on a WebSocket: one side sends a **close code** and maybe a reason, the other confirms, and only
-# then the connection ends. (Who has closed is not interested any more: the echo of the last greeting was still on its
-# way, and was thrown away.)
+# Closing is polite on a WebSocket: one side sends a **close code** and maybe a reason, the other confirms, and only
+# then the connection ends. `close` gives you a future that is done then.
 
 # %%
+channel.sink.close(1000, "Good night").result(timeout=5)
+
 channel.state, channel.close_code, channel.close_reason
 
 # %% [markdown]
-# 1000 is the code for *normal closure*: the work is done. Nothing can be sent after that:
+# 1000 is the code for *normal closure*: the work is done. (4000 to 4999 are free, for what they mean to you.) Nothing can
+# be sent after that:
 
 # %% tags=["raises-exception"]
 channel.sink.add("Are you still there?")
 
 # %% [markdown]
-# You close a channel yourself with `channel.sink.close()`, with a code of your own if you like: 4000 to 4999 are free for
-# that. A `with` block closes at its end, whatever happens in between.
+# A `with` block closes at its end, with 1000, whatever happens in between. This one sends before the connection is open:
+# the message is kept until then. `first` is an operator that ends after the first value.
 
 # %%
 with WebSocketChannel.connect(server.url) as another:
@@ -178,28 +196,44 @@ with WebSocketChannel.connect(server.url) as another:
 answer, another.state, another.close_code
 
 # %% [markdown]
-# It may also be the server that closes. The practice server has paths that do something special; on `/close` it closes
-# at once, with the code that you ask for. Then the stream completes, too. And when the connection breaks without a
-# close code, the stream ends with an error instead, which is lesson 8.
+# It may also be the server that closes. The practice server has paths that do something special. `/ticker` sends quotes
+# of a market, as JSON, and closes after as many as you ask for. Then the stream completes:
 
 # %%
 timeline = Timeline(resolution=0.1)
-short = opened.enter_context(
-    WebSocketChannel.connect(server.url_for("/close?code=4001&reason=Lunch"))
+ticker = opened.enter_context(
+    WebSocketChannel.connect(server.url_for("/ticker?interval=0.3&count=4&seed=1"))
+)
+prices = ticker.stream.pipe(
+    ops.map(lambda quote: json.loads(quote)["price"]),
+    timeline.trace("stream"),
 )
 
 with Live(timeline):
-    short.stream.pipe(timeline.trace("stream"), ops.default_if_empty()).run()
+    prices.run()
+
+ticker.close_code
+
+# %% [markdown]
+# `/close` closes at once, with the code that you ask for. (`run` gives the last value, and complains where there was none
+# at all. `default_if_empty` puts a `None` there.)
+
+# %%
+short = opened.enter_context(
+    WebSocketChannel.connect(server.url_for("/close?code=4001&reason=Lunch"))
+)
+short.stream.pipe(ops.default_if_empty()).run()
 
 short.close_code, short.close_reason
 
 # %% [markdown]
-# (`run` gives the last value, and complains where there was none at all. `default_if_empty` puts a `None` there.)
+# When a connection breaks without any close code, the stream ends with an error instead. That is lesson 8.
 #
 # ## Exercises
 #
-# Each exercise is a cell with three dots for you to replace, and a cell that checks your answer. When you are stuck:
-# the solutions are in the notebook beside this one.
+# Each exercise is a cell with three dots for you to replace, and a cell that checks your answer. (How that does it need
+# not interest you.) When your answer does something else than it is to do, a red triangle is where the two differ. When
+# you are stuck: the solutions are in the notebook beside this one.
 #
 # ### Exercise 1: say hello
 #
@@ -228,31 +262,33 @@ def echoes(talk):
             raise RuntimeError("the channel was closed, and is to stay open")
         channel.sink.add("that was all")
         until_then = channel.stream.pipe(
-            ops.take_while(lambda message: message != "that was all"), ops.to_list()
+            ops.take_while(lambda message: message != "that was all"),
+            ops.to_list(),
+            ops.to_future(Future),
         )
-        return reactivex.from_iterable(until_then.run())
+        return one_by_one(until_then.result(timeout=5))
 
 
 solved_1 = check(
     "Exercise 1",
     lambda: echoes(greet),
-    "(a,b,|)",
+    "a-b-|",
     {"a": "Hello!", "b": "Goodbye!"},
-    hint="channel.sink.add(…) sends one message. The function needs to return nothing.",
+    hint="channel.sink.add(…) sends one message. Nothing is to be returned or waited for.",
 )
 
 # %% [markdown]
 # ### Exercise 2: draw it
 #
 # Marble diagrams can be written as text, too: `-` is one second in which nothing happens, a letter is a value, `|` is
-# completion and `#` an error. A letter or `|` takes its second, too. So `-a-b|` is: *a* after one second, *b* after
-# three, completed after four.
+# completion and `#` an error. So `-a-b|` is: *a* after one second, *b* after three (a letter takes its second, too),
+# completed after four.
 
 # %%
 MarbleDiagram.parse("-a-b|")
 
 # %% [markdown]
-# Write down this one: *x* comes at once, *y* after two seconds, *z* after five, and after six seconds it completes.
+# Write down this one, as a text in quotes: *x* comes at once, *y* after two seconds, *z* after five, and after six seconds it completes.
 
 # %% tags=["exercise"]
 drawn = ...
@@ -263,9 +299,9 @@ drawn = "x-y--z|"
 # %% tags=["check"]
 solved_2 = check(
     "Exercise 2",
-    lambda: MarbleDiagram.parse(drawn),
+    lambda: drawn if drawn is ... else MarbleDiagram.parse(str(drawn)),
     "x-y--z|",
-    hint="The first character stands at 0 s, the second at 1 s, and so on.",
+    hint='A text such as "-a-b|": its first character stands at 0 s, the second at 1 s.',
 )
 
 # %% [markdown]
@@ -291,8 +327,8 @@ def ending(url):
 paths = ["/close?code=1000&reason=Done", "/close?code=4321&reason=Full"]
 solved_3 = check(
     "Exercise 3",
-    lambda: reactivex.from_iterable([ending(server.url_for(path)) for path in paths]),
-    "(a,b,|)",
+    lambda: one_by_one([ending(server.url_for(path)) for path in paths]),
+    "a-b-|",
     {"a": (1000, "Done"), "b": (4321, "Full")},
     hint="The cell with /close above has all that you need. Wait for the end before "
     "you look at the code, and remember what run() does where no message came.",

@@ -21,7 +21,7 @@ import reactivex
 from reactivex import operators as ops
 
 from rxecho import EchoServer, Live, WebSocketChannel
-from rxecho.lessons import check
+from rxecho.lessons import check, one_by_one
 from rxecho.marbles import Timeline, cold
 from rxecho.operators import from_json
 
@@ -443,20 +443,20 @@ def on_ticker(answer, symbol):
             wait([values], timeout=5)
         if not values.done():
             raise TimeoutError("it did not complete within 5 seconds")
-        return reactivex.from_iterable(values.result())
+        return one_by_one(values.result())
 
 
 hint_1 = "The cell with DART's moves is close. What has to be remembered here, in place of the start?"
 solved_1 = check(
     "Exercise 1a",
     lambda: on_ticker(below_highest, "DART"),
-    "(a,b,c,d,|)",
+    "a-b-c-d-|",
     {"a": 0.0, "b": 0.95, "c": 0.06, "d": 0.0},
     hint=hint_1,
 ) and check(
     "Exercise 1b",
     lambda: on_ticker(below_highest, "RXPY"),
-    "(a,b,c,d,|)",
+    "a-b-c-d-|",
     {"a": 0.0, "b": 0.14, "c": 1.14, "d": 2.08},
     hint="1a is right, so what of 1a is left here? The symbol, or something kept outside of scan?",
 )

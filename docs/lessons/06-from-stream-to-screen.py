@@ -34,7 +34,7 @@ from rxecho import (
     StreamBuilder,
     WebSocketChannel,
 )
-from rxecho.lessons import check
+from rxecho.lessons import check, one_by_one
 from rxecho.marbles import Timeline, cold
 from rxecho.operators import snapshots
 from rxecho.printable import printable
@@ -148,7 +148,7 @@ with Live(StreamBuilder(reactivex.never(), loud)):
 
 # %% [markdown]
 # The exception went to whoever drew, and that was our cell. Had the picture already been there, it would have been the
-# thread that draws it again: that prints a traceback, somewhere, and the picture stands still from then on. The stream
+# thread that draws it again: that prints a traceback, somewhere, and the picture stands still until the builder can draw again. The stream
 # does not notice either of them.
 #
 # So a builder looks at `has_data` first. (An empty text is data. `None` is none.)
@@ -196,7 +196,7 @@ latest.snapshot
 #
 # ## The pace of the display
 #
-# When does the builder run? Not when a message comes. It runs when the display draws: ten times a second, unless you say
+# When does the builder run? Not when a message comes. It runs when the display draws: a few times a second, unless you say
 # otherwise. A builder should only draw; this one also tells when it does, so that we can see it beside the
 # stream. The display draws every 0.8 seconds, a message comes every 0.4.
 
@@ -436,7 +436,7 @@ def statuses_of_a_break():
         breaking.sink.add("two")
         breaking.sink.done.result(timeout=10)  # what came is kept for us
         told = statuses(breaking.stream).pipe(ops.to_list()).run()
-        return reactivex.from_iterable(told)
+        return one_by_one(told)
 
 
 words = {"w": "waiting", "o": "over", "x": "broken", "e": ""}
@@ -459,7 +459,7 @@ solved_1 = [
     check(
         "Exercise 1, a connection that breaks",
         statuses_of_a_break,
-        "(w,a,b,x,|)",
+        "w-a-b-x-|",
         words | {"a": "one", "b": "two"},
         hint="After an error the state is DONE, too. What does your builder ask first?",
     ),
@@ -546,13 +546,13 @@ def cards(*messages):
             stranger.sink.add(message)
             echo.result(timeout=10)
             read.append(framed(shown))
-    return reactivex.from_iterable(read)
+    return one_by_one(read)
 
 
 solved_3 = check(
     "Exercise 3",
     lambda: cards("[bold]Sale[/bold] :fire:", "[/]", "\x1b[2JGone"),
-    "(n,a,b,c,|)",
+    "n-a-b-c-|",
     {
         "n": "Nothing yet",
         "a": "[bold]Sale[/bold] :fire:",

@@ -22,7 +22,7 @@ from reactivex import operators as ops
 from reactivex.scheduler import TimeoutScheduler
 
 from rxecho import EchoServer, Live, WebSocketChannel
-from rxecho.lessons import check
+from rxecho.lessons import check, one_by_one
 from rxecho.marbles import MarbleDiagram, Timeline, cold, diagram, expect
 from rxecho.operators import from_json
 
@@ -376,13 +376,14 @@ def on_ticker(operator):
             ops.to_list(),
             ops.to_future(Future),
         )
-        return reactivex.from_iterable(result(values))
+        return one_by_one(result(values))
 
 
 solved_1 = check(
     "Exercise 1",
     lambda: on_ticker(symbols()),
-    "(DART,RXPY,ECHO,RICH,|)",
+    "d-x-e-r-|",
+    {"d": "DART", "x": "RXPY", "e": "ECHO", "r": "RICH"},
     hint="As in prices, a function in a function: decode, map, leave out the known.",
 )
 
