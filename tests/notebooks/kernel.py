@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ class Page:
         content = message["content"]
         match message["msg_type"]:
             case "stream":
-                self.outputs.append({"stream": content["text"]})
+                text = re.sub(r"\x1b\[[0-9;]*m", "", content["text"])  # Python 3.13 colours what it tells of an error
+                if self.outputs and "stream" in self.outputs[-1]:
+                    text = self.outputs.pop()["stream"] + text
+                self.outputs.append({"stream": text})
             case "error":
                 self.outputs.append({"error": f"{content['ename']}: {content['evalue']}"})
             case "display_data" | "execute_result":
@@ -56,6 +60,7 @@ class Kernel:
 
     def run(self, code: str, **metadata: object) -> list[dict[str, str]]:
         """The outputs of a cell, once it has been run: as JupyterLab asks for it, unless another metadata is given."""
+        self.page.outputs.append({})  # what was printed before is another cell's
         before = len(self.page.outputs)
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": True}
         message = self._client.session.msg("execute_request", content, metadata=metadata or {"cellId": "one"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 nbclient = pytest.importorskip("nbclient", reason="needs the lessons group: uv run --group lessons pytest")
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupytext", reason="needs the lessons group: uv run --group lessons pytest")
-import course  # docs/course.py, which needs these
+course = import_module("course")  # docs/course.py, which needs these
 
 NOTEBOOKS = course.NOTEBOOKS
 LESSONS = sorted(path.name for path in NOTEBOOKS.glob("0*.ipynb") if not path.name.endswith(".solution.ipynb"))
@@ -144,5 +145,5 @@ def test_the_exercises_of_a_lesson_are_open_and_say_so_kindly(name: str, tmp_pat
     for cell in code_cells(notebook):
         if "check" in tags(cell):
             assert "Hint: " in printed(cell)
-            assert any("image/svg+xml" in output.get("data", {}) for output in cell.outputs), "it draws what is expected"
+            assert any("image/svg+xml" in output.get("data", {}) for output in cell.outputs), "what is expected is drawn"
     assert shown(notebook) == shown(nbformat.read(NOTEBOOKS / name, 4))

@@ -152,7 +152,7 @@ builder
     number = len(kernel.page.outputs) - 1
     kernel.run("source.on_next('first')\nbuilder")
     kernel.run("source.on_next('second')\nsource.on_completed()\nwait_until(lambda: not pictures())")
-    assert [shown["text/plain"] for shown in kernel.page.outputs[number:]] == ["first\n", "second\n"]
+    assert [shown["text/plain"] for shown in kernel.page.outputs[number:] if shown] == ["first\n", "second\n"]
 
 
 def test_a_timeline_is_drawn_again_as_long_as_something_is_subscribed_to(kernel: Kernel) -> None:
