@@ -13,6 +13,7 @@
 
 # %%
 import time
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,28 +59,41 @@ with Live(timeline), WebSocketChannel.connect(ticker) as channel:
 
 # %% [markdown]
 # The messages come, and are decoded; it is `filter` that lets none pass. But what is in them? The marbles are too small
-# for a whole quote.
-#
-# So tell each `trace` what to note of a value, with `keep=`: here its length, its symbol, its price. That is for the
-# picture only. What goes down the pipe stays whole.
+# for a whole quote. (Point at one, and you see all of it.) So the picture is to show the symbol only, with `keep`, as in
+# lesson 4:
 
 # %%
 timeline = Timeline(resolution=0.2)
 
 with Live(timeline), WebSocketChannel.connect(ticker) as channel:
     channel.stream.pipe(
-        timeline.trace("message", keep=len),
         from_json(),
         timeline.trace("quote", keep=lambda quote: quote["symbol"]),
-        ops.filter(lambda quote: quote["symbol"] == "DART"),
-        timeline.trace("DART", keep=lambda quote: quote["price"]),
+        ops.filter(lambda quote: quote["symbol"] == "Dart"),
+        timeline.trace("Dart"),
+        ops.map(lambda quote: quote["price"]),
+        ops.default_if_empty(),
     ).run()
 
 # %% [markdown]
-# There it is: the symbols are in capital letters. With the filter repaired, the last lane has its prices.
-#
-# Inner observables have lanes, too: each begins under the marble that it was emitted as. `group_by` makes them, one for
-# each group.
+# There it is: the symbols are in capital letters. With the filter repaired, the prices come:
+
+# %%
+timeline = Timeline(resolution=0.2)
+
+with Live(timeline), WebSocketChannel.connect(ticker) as channel:
+    channel.stream.pipe(
+        from_json(),
+        timeline.trace("quote", keep=lambda quote: quote["symbol"]),
+        ops.filter(lambda quote: quote["symbol"] == "DART"),
+        ops.map(lambda quote: quote["price"]),
+        timeline.trace("price"),
+    ).run()
+
+# %% [markdown]
+# Inner observables have lanes, too, as the windows had in lesson 4. `group_by` is for what is to be done for each group by
+# itself, such as counting. It makes an inner observable for each answer of its function, here *dear* and *cheap*, and the
+# marble shows that answer.
 
 # %%
 timeline = Timeline(resolution=0.2)
@@ -88,10 +102,10 @@ with Live(timeline), WebSocketChannel.connect(ticker) as channel:
     channel.stream.pipe(
         from_json(),
         ops.map(lambda quote: quote["price"]),
-        timeline.trace("price"),
         ops.group_by(lambda price: "dear" if price >= 100 else "cheap"),
         timeline.trace("groups"),
-        ops.merge_all(),
+        ops.flat_map(ops.count()),  # subscribes to each group
+        timeline.trace("how many"),
     ).run()
 
 # %% [markdown]
@@ -176,7 +190,7 @@ test_settled()
 time.perf_counter() - begun > 1
 
 # %% [markdown]
-# It passes, and takes more than a second. Nobody likes to run a hundred such tests. And there is worse: a computer is
+# It passes, and takes more than a second. Think of a hundred such tests. And there is worse: a computer is
 # busy at times, and then a sleep of 0.1 seconds lasts longer. The parameter `hiccup` plays that.
 
 # %% tags=["raises-exception"]
@@ -204,8 +218,9 @@ virtual.advance_to(24 * 3600)
 hours[-1]
 
 # %% [markdown]
-# (They are numbered from 0.) You were not kept waiting. `subscribe` is given the scheduler, and each operator hands it
-# on to the one before it. So the whole pipe goes by one clock, and we did not have to change the pipe for that.
+# (They are numbered from 0.) You were not kept waiting. `subscribe` was given the scheduler. Subscribing goes through the
+# pipe from its end to its beginning, and the scheduler goes with it. So the whole pipe goes by one clock, and need not be
+# changed for that.
 #
 # `diagram` builds on this. It takes an operator and marbles, runs the operator over them in virtual time, and draws what
 # happened.
@@ -218,22 +233,23 @@ diagram(ops.debounce(2), "-a--b----c-|")
 # well as one of RxPY's operators:
 
 # %%
-diagram(settled, "-a-b-----c----|", timespan=0.2)
+diagram(settled, "-a-b-----b----c----|", timespan=0.2)
 
 # %% [markdown]
-# That is the picture from the live socket, and it took no time.
+# This time `b` was typed again. It comes out of `debounce`, but `distinct_until_changed` leaves it out. On a live socket
+# this would have taken 3.8 seconds, and here it took none.
 #
 # ## Expect
 #
 # `expect` makes a test of it. It subscribes to an observable in virtual time, and compares what comes with marbles.
-# When they agree, it says nothing:
+# When they agree, it says nothing. Here is the same `typed` that ran live above:
 
 # %%
 expect(typed.pipe(settled), "------b-----c-|", timespan=0.2)
 
 # %% [markdown]
-# Otherwise it raises an `AssertionError`, with both of them drawn. So it can stand in any test, of pytest or others. Let
-# us expect, wrongly, that `a` gets through:
+# Otherwise it raises a `Mismatch`, which is an `AssertionError`, with both of them drawn. So it can stand in any test, of
+# pytest or others. Let us expect, wrongly, that `a` gets through:
 
 # %% tags=["raises-exception"]
 expect(typed.pipe(settled), "----a-b-----c-|", timespan=0.2)
@@ -245,13 +261,16 @@ expect(typed.pipe(settled), "----a-b-----c-|", timespan=0.2)
 # It was told to go by the system's clock, whoever subscribes:
 
 # %%
-stubborn = ops.delay(0.5, scheduler=TimeoutScheduler.singleton())
+stubborn = ops.delay(
+    0.5,
+    scheduler=TimeoutScheduler.singleton(),  # the system's clock
+)
 
 diagram(stubborn, "-a-b-|", timespan=0.5)
 
 # %% [markdown]
 # Nothing came. The virtual time was over before the first thread had woken up. And here is one that asks no scheduler
-# at all:
+# at all. (`do_action` calls a function with each value, and hands the value on.)
 
 
 # %%
@@ -272,8 +291,9 @@ diagram(ops.delay(0.5), "-a-b-|", timespan=0.5)
 # %% [markdown]
 # ## Record once, test ever after
 #
-# Marbles that you make up test what you have thought of. What a real server does is worth recording. `record(path)` is
-# given a channel, and writes all that this sends and receives into a file, until it is closed.
+# Marbles that you make up test what you have thought of. What a real server does is worth recording. `record(path)` makes
+# a function. Give it the channel as soon as that is made. It returns the channel, and from then on all that the channel
+# sends and receives goes into the file.
 
 # %%
 session = folder / "session.jsonl"
@@ -288,14 +308,15 @@ with (
     channel.stream.pipe(timeline.trace("stream")).run()
 
 # %% [markdown]
-# From now on we need no server. `to_marbles` shows what is in the file:
+# From now on we need no server. `to_marbles` shows what is in the file, with its times rounded to the timespan:
 
 # %%
 print(to_marbles(session, timespan=0.2))
 
 # %% [markdown]
-# `replay` is an observable of what was received, each message at its time. It goes by the scheduler of its subscription,
-# so it can be tested like `cold`:
+# `replay` is an observable of what was received, each message at its time. (It is not the operator `ops.replay` of lesson
+# 2.) It goes by the scheduler of its subscription, so it can be tested like `cold`. `expect` rounds, too, so it does not
+# matter that a message came some milliseconds late:
 
 # %%
 expect(replay(session), "-a-b-----c----|", timespan=0.2)
@@ -308,27 +329,29 @@ expect(replay(session).pipe(settled), "------b-----c-|", timespan=0.2)
 #
 # ### Exercise 1: what was typed?
 #
-# Somebody has typed `a`, `b` and `c`, and of that `ops.debounce(2)` has made `-----b--(c,|)`. Write the marbles of what
+# Somebody has typed `a`, `b` and `c`, and of that `ops.debounce(3)` has made `------b--(c,|)`. Write the marbles of what
 # was typed. There is more than one right answer.
 
 # %% tags=["exercise"]
-written = ...
+written = ...  # a text in quotes
 
 # %% tags=["solution"]
-written = "-a-b---c|"
+written = "-a-b---c-|"
 
 # %% tags=["check"]
 solved_1 = check(
     "Exercise 1 (what comes out)",
-    lambda: cold(written).pipe(ops.debounce(2)),
-    "-----b--(c,|)",
-    hint="b came out two seconds after it was typed; c when the source completed.",
+    lambda: cold(written).pipe(ops.debounce(3)),
+    "------b--(c,|)",
+    hint="b came out three seconds after it was typed, and before c was typed; c came out when "
+    "the source completed. `written` is a text in quotes; the check makes cold(…) of it.",
 ) and check(
     "Exercise 1 (what was typed)",
     lambda: cold(written).pipe(ops.to_list()),
-    "--------(x,|)",
+    "---------(x,|)",
     {"x": ["a", "b", "c"]},
-    hint="All three were typed. The one that did not come out was followed too soon.",
+    hint="All three were typed, one after the other. The one that did not come out was "
+    "followed by another before its three seconds were over.",
 )
 
 # %% [markdown]
@@ -351,20 +374,21 @@ def test(operator):
 
 
 # %% tags=["check"]
-operators = {
-    "settled": settled,
-    "no debounce": ops.distinct_until_changed(),
-    "twice": ops.debounce(0.6),
-}
+def of_the_right_one(test):
+    """What `test` says of `settled`. Where it raises a Mismatch, `check` draws that."""
+    return ... if test(settled) is ... else reactivex.of("passed")
 
 
-def verdicts(test):
-    """What `test` says of each operator: whether it passes."""
+def of_the_wrong_ones(test):
+    """What `test` says of each: whether it passes."""
     said = []
-    for name, operator in operators.items():
+    wrong_ones = {
+        "no debounce": ops.distinct_until_changed(),
+        "twice": ops.debounce(0.6),
+    }
+    for name, operator in wrong_ones.items():
         try:
-            if test(operator) is ...:
-                return ...
+            test(operator)
             said.append(f"{name}: passed")
         except AssertionError:
             said.append(f"{name}: failed")
@@ -372,12 +396,19 @@ def verdicts(test):
 
 
 solved_2 = check(
-    "Exercise 2",
-    lambda: verdicts(test),
-    "(a,b,c,|)",
-    {"a": "settled: passed", "b": "no debounce: failed", "c": "twice: failed"},
-    hint="Let two letters be typed quickly, and after a pause the second one again. "
-    "diagram(settled, …, timespan=0.2) shows what is right.",
+    "Exercise 2 (settled passes)",
+    lambda: of_the_right_one(test),
+    "(a,|)",
+    {"a": "passed"},
+    hint="settled is right, so test(settled) has to pass. Run it in a cell of its own: it tells "
+    "where it does not. diagram(settled, …, timespan=0.2) shows what is right.",
+) and check(
+    "Exercise 2 (the wrong ones fail)",
+    lambda: of_the_wrong_ones(test),
+    "(a,b,|)",
+    {"a": "no debounce: failed", "b": "twice: failed"},
+    hint="A test that only returns or draws never fails. Let two letters be typed quickly, "
+    "and after a pause the second one again.",
 )
 
 # %% [markdown]
@@ -399,12 +430,20 @@ def keep_session(url, path):
 
 
 # %% tags=["check"]
+def outcome(function, *arguments):
+    """What a function returns, or an error where it takes too long."""
+    called = reactivex.start(lambda: function(*arguments)).pipe(ops.to_future(Future))
+    if wait([called], timeout=5).not_done:
+        raise TimeoutError("it has not returned within 5 seconds")
+    return called.result()
+
+
 def kept(keep_session):
     """The symbols in what was recorded, without the pauses between them."""
     path = folder / "kept.jsonl"
     path.unlink(missing_ok=True)
     url = server.url_for("/ticker?interval=0.1&count=4&seed=1")
-    if keep_session(url, path) is ...:
+    if outcome(keep_session, url, path) is ...:
         return ...
     return replay(path, speed=float("inf")).pipe(
         from_json(),
@@ -416,7 +455,7 @@ solved_3 = check(
     "Exercise 3",
     lambda: kept(keep_session),
     "(DART,RXPY,ECHO,RICH,|)",
-    hint="record(path) takes the channel as soon as it is made. "
+    hint="Connect to `url`. record(path) takes the channel as soon as it is made. "
     "Wait for the end of the stream, with run(), or the with block closes too early.",
 )
 

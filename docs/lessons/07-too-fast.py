@@ -14,6 +14,7 @@
 # %%
 import json
 import time
+from concurrent.futures import Future
 from contextlib import ExitStack
 from threading import Event, Thread
 
@@ -70,19 +71,19 @@ with Live(timeline):
 # Nothing is lost, but everything is late, and later with each value. Even *arrives* is late, which stands in front of the
 # slow step. There are two reasons:
 #
-# - Notifications do not overlap. While 1 is being worked on, 2 cannot be handed over.
+# - Notifications are serialized, as in lesson 3. While 1 is being worked on, 2 cannot be handed over.
 # - A channel has one thread. It reads from the socket, calls you, and reads again when you return. While you work, nobody
 #   reads.
 #
-# What the server sends meanwhile waits in the operating systems. A **buffer** is a place where values wait until somebody
-# has time for them, and TCP has one at each end of a connection. They are large, but not endless. When they are full,
-# TCP has the sender stop, and the server's `send` waits until you read again. That is **flow control**: nobody sends
-# more than the other end has room for.
+# What the server sends meanwhile waits in the operating systems of both machines. A **buffer** is a place where values
+# wait until somebody has time for them, and TCP, which carries the WebSocket's bytes, has one at each end of a connection.
+# They are large, but not endless. When they are full, TCP has the sender stop, and the server's `send` waits until you
+# read again. That is **flow control**: nobody sends more than the other end has room for.
 #
 # ## How far the pressure reaches
 #
 # The same holds in the other direction. You will now send 48 messages of 1 MiB each to the echo server, and not be there
-# when they come back: the subscriber is held at the first one.
+# when they come back: the subscriber is held at the first one. Look how much waits after a second.
 
 # %%
 MIB = 2**20
@@ -92,19 +93,21 @@ go_on, over, echoes = Event(), Event(), []
 
 
 def work(message):
-    go_on.wait(timeout=30)  # busy, until somebody says go on
+    go_on.wait(timeout=30)  # busy, until the next cell says go on; 30 s at most, each
     echoes.append(len(message))
 
 
-def send_all():
+def send_all(sink):
     for _ in range(48):
-        channel.sink.add(bytes(MIB))
+        sink.add(bytes(MIB))
 
 
 channel.stream.pipe(ops.take(48)).subscribe(work, on_completed=over.set)
 
-sending = Thread(target=send_all)
+sending = Thread(target=send_all, args=[channel.sink])
 sending.start()
+opened.callback(sending.join, timeout=30)
+opened.callback(go_on.set)  # the last cell says it, too, before it waits and closes
 sending.join(timeout=1)  # wait for its end, a second at most
 
 waiting = channel.sink.buffered_amount
@@ -141,6 +144,7 @@ sending.join(timeout=30)
 # %%
 def slow_and_quick(*between):
     """Four messages, one every 0.2 s, for a slow subscriber and a quick one."""
+    # between: operators in front of the slow step, later
     timeline = Timeline(resolution=0.1)
     with WebSocketChannel.connect(server.url) as channel, Live(timeline):
         echoes = channel.stream.pipe(ops.take(4))
@@ -162,39 +166,46 @@ slow_and_quick()
 #
 # ## A queue without an end
 #
-# `observe_on` hands everything over to another thread, and returns at once. That looks like the answer, and for the
-# quick one it is. But look where the values wait now. `stall` holds a subscriber at the first of 1,000 messages, counts
-# those that have come and are not done with, and only then lets it go on.
+# `observe_on` hands everything over to a scheduler, and returns at once. In lesson 5 we named no scheduler. Here a thread is
+# what we want, so we name one: every piece of work of a `NewThreadScheduler` has a thread of its own.
+
+# %%
+slow_and_quick(ops.observe_on(NewThreadScheduler()))
+
+# %% [markdown]
+# The quick one is on time. But look where the values wait now. `stall` holds a subscriber at the first of 1,000 messages,
+# counts how many have arrived after a second, and only then lets it go on.
 
 
 # %%
 def stall(hand_over):
     """Hold a subscriber at the first of 1,000 messages, and count."""
     arrived, handled = [], []
-    all_arrived, go_on, over = Event(), Event(), Event()
+    go_on = Event()
 
     def work(number):
         go_on.wait(timeout=30)
         handled.append(number)
 
-    ticks(1000, interval=0).pipe(
-        ops.do_action(arrived.append, on_completed=all_arrived.set),
+    over = ticks(1000, interval=0).pipe(
+        ops.do_action(arrived.append),
         hand_over,
-    ).subscribe(work, on_completed=over.set)
-
-    all_arrived.wait(timeout=1)
-    waiting = len(arrived) - len(handled) - getattr(hand_over, "dropped", 0)
+        ops.do_action(work),
+        ops.to_future(Future),
+    )
+    time.sleep(1)  # as many arrive as can
+    meanwhile = len(arrived)
     go_on.set()
-    over.wait(timeout=30)
-    return {"waiting": waiting, "handled in the end": len(handled)}
+    over.result(timeout=30)
+    return {"arrived meanwhile": meanwhile, "handled in the end": len(handled)}
 
 
 stall(ops.observe_on(NewThreadScheduler()))
 
 # %% [markdown]
-# All 1,000 wait in a list, and of a million it would be a million: the channel's thread is free, so it reads on and on,
-# and the server has no reason to slow down. The queue has cut the backpressure off. Such a program passes every test, and
-# after some days it has no memory left.
+# All 1,000 have arrived. One is in work, and 999 wait in a list; of a million, nearly a million would. The channel's thread
+# is free, so it reads on and on, and the server has no reason to slow down. The queue has cut the backpressure off. Such a
+# program passes every test, and after some days it has no memory left.
 #
 # `rxecho.operators.bounded` does the same with a limit:
 
@@ -202,20 +213,17 @@ stall(ops.observe_on(NewThreadScheduler()))
 stall(bounded(100))
 
 # %% [markdown]
-# 102: one is being handled, 100 wait, and one stands at the door, where the channel's thread waits with it. Nothing more is
-# read, the rest stays with TCP and the server, and still nothing is lost. And the quick neighbour is on time again:
-
-# %%
-slow_and_quick(bounded(100))
-
-# %% [markdown]
-# The slow one is as late as before. A buffer is good for a burst: some values at once, and then a pause to catch up.
-# Where values are too fast *on average*, every buffer is full in the end, whatever its size. Then you have to decide
-# something.
+# 102: one is in work, 100 wait, and one stands at the door, where the channel's thread waits with it. Nothing more is read,
+# the rest stays with TCP and the server, and still nothing is lost. As long as there is room, a quick neighbour is on
+# time, as with `observe_on`.
+#
+# So a buffer is good for a burst: some values at once, and then a pause to catch up. Where values are too fast *on
+# average*, every buffer is full in the end, whatever its size. Then you have to decide something.
 #
 # ## When it is full
 #
-# What `bounded` does then is its second argument. `"block"`, to wait, is what you saw. `"error"` gives up:
+# What `bounded` does then is its second argument. `"block"`, to wait, is what you saw. `"error"` gives up. (The traceback
+# may be long; its last line matters.)
 
 # %% tags=["raises-exception"]
 ticks(10, interval=0).pipe(bounded(2, "error"), slow(0.2)).run()
@@ -245,19 +253,21 @@ with Live(timeline):
 
 # %% [markdown]
 # `drop_newest` begins with 4 almost a second after it came, and 5 is lost. `conflate` always begins with what is newest at
-# that moment, and no value is older then than one piece of work takes. However many come, it holds two at most:
+# that moment, so a value never waits longer than one piece of work takes (0.5 s). However many come, it holds two at most,
+# one in work and one waiting:
 
 # %%
 stall(conflate())
 
 # %% [markdown]
-# Of the 1,000, the first and the last were handled. Where none may be lost but their sum would do, as with amounts,
-# `conflate(lambda waiting, new: waiting + new)` merges instead of dropping.
+# All 1,000 have arrived, and two of them were handled, the last one among them. Where none may be lost but their sum would do,
+# as with amounts, `conflate(lambda waiting, new: waiting + new)` merges instead of dropping.
 #
 # ## By the clock
 #
 # `bounded` and `conflate` go by the subscriber. RxPY's own operators go by the clock, however busy anybody is. **Sampling**
-# looks at regular times, and takes what is newest then. Here, in virtual time, every 3 seconds:
+# looks at regular times, takes what is newest then, and says nothing where nothing new has come. Here, in virtual time,
+# every 3 seconds:
 
 # %%
 diagram(ops.sample(3), "-a-b---c-d-e-f----|")
@@ -276,8 +286,6 @@ diagram(ops.throttle_first(3), "-a-b---c-d-e-f----|")
 diagram(ops.debounce(3), "-a-b---c-d-e-f----|")
 
 # %% [markdown]
-# (`throttle_with_timeout` is another name for the same operator.)
-#
 # A search field is what debouncing was made for: you do not want to ask the server at every key, but when the typing
 # pauses. This one asks over a live socket, and our server sends the question back:
 
@@ -286,7 +294,7 @@ timeline = Timeline(resolution=0.1)
 channel = opened.enter_context(WebSocketChannel.connect(server.url))
 
 keys = {"a": "m", "b": "ma", "c": "map", "d": "mapl", "e": "maple"}
-typed = reactivex.from_marbles("a-b-c------d-e------|", timespan=0.1, lookup=keys)
+typed = cold("a-b-c------d-e------|", keys, timespan=0.1)
 
 with Live(timeline):
     typed.pipe(
@@ -303,13 +311,14 @@ with Live(timeline):
 diagram(ops.debounce(3), "a-b-c-d-e-f-g-h|")
 
 # %% [markdown]
-# The clock does not know the subscriber. If that takes longer than the clock allows, it needs `bounded` or `conflate`
-# behind these operators as well. (RxPY's `debounce` would even call it while it is still busy, from another thread.)
+# The clock does not know the subscriber. If the subscriber takes longer than the clock allows, it needs `bounded` or
+# `conflate` behind these operators as well. (RxPY's `debounce` would even call it while it is still busy, from another thread.)
 #
 # ## In batches
 #
-# Sometimes nothing may be lost, but ten values together take no longer than one: a commit to a database, a write to a
-# file. `buffer_with_count` makes lists of them, and `buffer_with_time` makes a list every so many seconds.
+# Sometimes nothing may be lost, but several values together take no longer than one: a commit to a database, a write to a
+# file. `buffer_with_count` makes lists of them, here of three; `buffer_with_time` makes one every so many seconds. Behind
+# it, `bounded` lets the channel's thread read on. (A wide marble begins at its moment.)
 
 # %%
 timeline = Timeline(resolution=0.1)
@@ -334,7 +343,7 @@ with Live(timeline):
 # | What it is | What matters | What to use |
 # | --- | --- | --- |
 # | prices, progress, a thermometer | the newest | `conflate()` |
-# | amounts, counts | the sum | `conflate(merge)` |
+# | amounts, counts | the sum | `conflate(lambda waiting, new: waiting + new)` |
 # | where the mouse is | one now and then | `sample` |
 # | a search field | the one that stays | `debounce` |
 # | a button | the first | `throttle_first` |
@@ -346,7 +355,7 @@ with Live(timeline):
 # ### Exercise 1: by the clock
 #
 # Choose an operator for each. `search` lets a text pass when nothing has followed it for 3 seconds. `mouse` says every 4
-# seconds where the mouse is by then. `button` lets a press pass, and then no other for 5 seconds.
+# seconds where the mouse is by then, if it has moved. `button` lets a press pass, and then no other for 5 seconds.
 
 # %% tags=["exercise"]
 search = ...
@@ -382,20 +391,21 @@ solved_1 = [
 ]
 
 # %% [markdown]
-# ### Exercise 2: not one cent
+# ### Exercise 2: no peak goes unseen
 #
-# `amounts` are numbers, and their subscriber is slow. Write `totals`: while the subscriber is busy, the amounts that come
-# are added up, and it gets their sum as soon as it is free again. In the check it takes 0.6 seconds for each.
+# `loads` are numbers: how busy some machine is, measured again and again. Write `peaks`: while the subscriber is busy, the
+# highest of the numbers that come is kept, and it gets that as soon as it is free again. The subscriber of the check takes
+# 0.6 seconds for each; `peaks` itself need not be slow.
 
 
 # %% tags=["exercise"]
-def totals(amounts):
+def peaks(loads):
     return ...
 
 
 # %% tags=["solution"]
-def totals(amounts):
-    return amounts.pipe(conflate(lambda waiting, new: waiting + new))
+def peaks(loads):
+    return loads.pipe(conflate(max))
 
 
 # %% tags=["check"]
@@ -415,10 +425,11 @@ def before_slow(answer, marbles):
 
 solved_2 = check(
     "Exercise 2",
-    lambda: before_slow(totals, "1-2-3---4-5-----|"),
-    "1-----5-----9-----|",
+    lambda: before_slow(peaks, "9-3-2---1-4-----|"),
+    "9-----3-----4-----|",
     timespan=0.1,
-    hint="conflate takes a function of two values: the one that waits and the new one.",
+    hint="conflate takes a function of two values, the one that waits and the new one, and "
+    "keeps what it returns. What has been handled already does not count.",
 )
 
 # %% [markdown]
@@ -440,9 +451,9 @@ def safely(stream):
 
 # %% tags=["check"]
 def held(answer, which):
-    """Ten messages: what a neighbour gets while saving is held, or what is saved."""
+    """Eight messages: what a neighbour gets while saving is held, or what is saved."""
     heard, saved, ends = [], [], []
-    four, ten, go_on, over = Event(), Event(), Event(), Event()
+    four, eight, go_on, over = Event(), Event(), Event(), Event()
 
     def save(message):
         go_on.wait(timeout=10)
@@ -458,7 +469,7 @@ def held(answer, which):
         over.set()
 
     with WebSocketChannel.connect(server.url) as channel:
-        echoes = channel.stream.pipe(ops.take(10))
+        echoes = channel.stream.pipe(ops.take(8))
         answered = answer(echoes.pipe(ops.timeout(3)))
         if not isinstance(answered, Observable):
             return answered
@@ -467,18 +478,18 @@ def held(answer, which):
             lambda error: end(reactivex.throw(error)),
             lambda: end(reactivex.empty()),
         ):
-            echoes.subscribe(hear, on_completed=ten.set)
-            for number in range(10):
+            echoes.subscribe(hear, on_completed=eight.set)
+            for number in range(8):
                 channel.sink.add(str(number))
             if four.wait(timeout=2):
-                ten.wait(timeout=1)
+                eight.wait(timeout=1)
             before_anything_is_saved = [*heard]
             go_on.set()
             over.wait(timeout=4)
     if which == "heard":
-        return reactivex.from_iterable(before_anything_is_saved)
+        return reactivex.of(" ".join(map(str, before_anything_is_saved)))
     return reactivex.concat(
-        reactivex.from_iterable(saved),
+        reactivex.of(" ".join(map(str, saved))),
         ends[0] if ends else reactivex.never(),
     )
 
@@ -487,15 +498,16 @@ solved_3 = [
     check(
         "Exercise 3 (the neighbour, before anything is saved)",
         lambda: held(safely, "heard"),
-        "(a,b,c,d,|)",
-        dict(zip("abcd", "0123", strict=True)),
-        hint="Which operator hands over to another thread, with a limit? 3 is the limit.",
+        "(x,|)",
+        {"x": "0 1 2 3"},
+        hint="The neighbour has had 0 to 3 by then: one is in work, three wait, and 4 stands at the "
+        "door. Which operator hands over to another thread, with a limit? 3 is the limit.",
     ),
     check(
         "Exercise 3 (what is saved in the end)",
         lambda: held(safely, "saved"),
-        "(a,b,c,d,e,f,g,h,i,j,|)",
-        dict(zip("abcdefghij", "0123456789", strict=True)),
+        "(x,|)",
+        {"x": "0 1 2 3 4 5 6 7"},
         hint="None may be lost. What does bounded do when it is full?",
     ),
 ]
