@@ -15,6 +15,7 @@ import json
 import time
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from functools import partial
 from threading import Event
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ from reactivex import operators as ops
 from reactivex.scheduler import VirtualTimeScheduler
 
 from rxecho import EchoServer, Live, WebSocketChannel, open_channel
-from rxecho.lessons import check
+from rxecho.lessons import check, one_by_one
 from rxecho.marbles import Timeline
 
 opened = ExitStack()
@@ -36,7 +37,7 @@ server = opened.enter_context(EchoServer())
 # kind of notification. Whoever listens with them is an **observer**.
 #
 # The practice server has a ticker for us to observe: on `/ticker` it sends a *quote*, the price of something, every
-# so many seconds, and closes after `count` of them.
+# so many seconds, and closes after `count` of them. (With `seed=1` they are the same quotes each time.)
 
 # %%
 notes = []
@@ -53,12 +54,14 @@ with WebSocketChannel.connect(url) as channel:
 notes
 
 # %% [markdown]
+# (`sink.done` is a future: done when the channel is closed, whoever closed it.)
+#
 # A whole quote is too long for a marble. In the pictures we show its number only, 1 for the first quote of a ticker, 2
 # for the second, and so on:
 
 
 # %%
-def connect(path):
+def channel_to(path):
     """A channel to a path of the practice server, which the last cell closes."""
     return opened.enter_context(WebSocketChannel.connect(server.url_for(path)))
 
@@ -99,22 +102,22 @@ with Live(timeline):
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
-    channel = connect("/ticker?interval=0.3&count=5&seed=1")
+    channel = channel_to("/ticker?interval=0.3&count=5&seed=1")
     numbers(channel).pipe(timeline.trace("Ann")).subscribe()
     time.sleep(0.4)
     numbers(channel).pipe(timeline.trace("Ben")).run()
 
 # %% [markdown]
 # There is one connection, and the server counts once. Subscribing to `channel.stream` starts nothing: you hear what comes
-# from then on. An observable like that is **hot**: it goes on whether you listen or not. (So are our numbers, since they
-# are made of what the stream says.) And it is **multicast**: each message comes once, and is handed to all who are
+# from then on. An observable like that is **hot**: it goes on whether you listen or not. (`numbers(channel)` is hot too:
+# an operator does not change that.) And it is **multicast**: each message comes once, and is handed to all who are
 # subscribed at that moment.
 #
 # A hot observable and nobody there: what becomes of the messages? Here nobody listens for 0.7 seconds.
 
 # %%
 timeline = Timeline(resolution=0.1)
-channel = connect("/ticker?interval=0.3&count=6&seed=1")
+channel = channel_to("/ticker?interval=0.3&count=6&seed=1")
 time.sleep(0.7)
 
 with Live(timeline):
@@ -124,7 +127,7 @@ with Live(timeline):
 
 # %% [markdown]
 # The channel kept them. What comes before the first subscription is kept for the *first* subscriber, so that
-# nothing is lost between `connect` and `subscribe`. That is a courtesy of this library; most hot observables let go what
+# nothing is lost between connecting and subscribing. That is a courtesy of this library; most hot observables let go what
 # nobody listens to. And Ben, who is the second, gets nothing of it.
 #
 # ## The late subscriber
@@ -137,7 +140,7 @@ with Live(timeline):
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
-    channel = connect("/slow?delay=0.3")
+    channel = channel_to("/slow?delay=0.3")
     channel.stream.pipe(timeline.trace("Ann")).subscribe()
 
     channel.sink.add("News?")
@@ -153,14 +156,15 @@ with Live(timeline):
 # answer came at 0.3 s, when he was not there yet. It does not help to leave out the `sleep`: then he is in time on most
 # days, and on others he is not.
 #
-# So *subscribe before you send*. `to_future` helps with that: it subscribes at once and gives you a future, in which the
-# value will be when the observable has completed.
+# So *subscribe before you send*. `to_future` helps with that: it subscribes at once, and gives you a future. The future
+# gets the last value when the observable completes; `first` makes it complete at once. `Future` says which kind of
+# future. (In the next picture Ben's bar is dashed, because `first` has stopped listening.)
 
 # %%
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
-    channel = connect("/slow?delay=0.3")
+    channel = channel_to("/slow?delay=0.3")
     channel.stream.pipe(timeline.trace("Ann")).subscribe()
 
     answer = channel.stream.pipe(
@@ -179,13 +183,13 @@ news
 #
 # Sometimes you cannot subscribe earlier. Then somebody else has to, and has to remember for you. That is
 # `replay`: it keeps the newest values, one here, for those who come late. It makes a **connectable** observable, which
-# subscribes to its source when you call `connect`, once for everyone.
+# subscribes to its source when you call its `connect`, once for everyone.
 
 # %%
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
-    channel = connect("/ticker?interval=0.3&count=5&seed=1")
+    channel = channel_to("/ticker?interval=0.3&count=5&seed=1")
     latest = numbers(channel).pipe(ops.replay(buffer_size=1))
     latest.connect()
 
@@ -196,14 +200,14 @@ with Live(timeline):
 # %% [markdown]
 # Ben gets the 2 when he comes. For prices that is what you want: he need not wait to know the present one.
 #
-# Or everyone is to have their own from the beginning. Then you want a cold observable, of connections this time:
-# `open_channel(url)` connects for each subscription, gives you the channel as its value, and closes it when the
-# subscription ends. `flat_map` goes on with what the channel's stream says.
+# Or everyone is to have their own from the beginning. Then you want a cold observable that connects anew for each
+# subscription. `open_channel(url)` is one. Its only value is the channel, which it closes when the subscription ends.
+# `flat_map` calls `numbers` with the channel, and hands on all that the observable which it gets back says.
 
 # %%
 timeline = Timeline(resolution=0.1)
 quotes = open_channel(server.url_for("/ticker?interval=0.3&count=4&seed=1")).pipe(
-    ops.flat_map(numbers),  # the numbers of the channel that has been opened
+    ops.flat_map(numbers),
 )
 
 with Live(timeline):
@@ -223,7 +227,7 @@ with Live(timeline):
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
-    channel = connect("/ticker?interval=0.3&count=5&seed=1")
+    channel = channel_to("/ticker?interval=0.3&count=5&seed=1")
     ann = numbers(channel).pipe(timeline.trace("Ann")).subscribe()
     time.sleep(0.4)
     numbers(channel).pipe(timeline.trace("Ben")).subscribe()
@@ -242,25 +246,25 @@ with Live(timeline):
 
 
 # %%
-def wait_for(wanted, numbers):
+def wait_for(wanted, source):
     here = Event()
 
     def look(number):
         if number == wanted:
             here.set()
 
-    numbers.subscribe(look)
+    source.subscribe(look)
     here.wait(timeout=5)
 
 
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
-    channel = connect("/ticker?interval=0.3&count=5&seed=1")
+    channel = channel_to("/ticker?interval=0.3&count=5&seed=1")
     numbers(channel).pipe(timeline.trace("Ann")).subscribe()
     time.sleep(0.4)
     wait_for(3, numbers(channel).pipe(timeline.trace("look")))
-    # It has returned, after 0.6 seconds.
+    # it has returned, at 0.6 s
     channel.sink.done.result(timeout=5)
 
 # %% [markdown]
@@ -272,45 +276,33 @@ with Live(timeline):
 
 
 # %%
-def wait_for(wanted, numbers):
+def wait_for(wanted, source):
     here = Event()
 
     def look(number):
         if number == wanted:
             here.set()
 
-    with numbers.subscribe(look):
+    with source.subscribe(look):
         here.wait(timeout=5)
 
 
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
-    channel = connect("/ticker?interval=0.3&count=5&seed=1")
+    channel = channel_to("/ticker?interval=0.3&count=5&seed=1")
     numbers(channel).pipe(timeline.trace("Ann")).subscribe()
     time.sleep(0.4)
     wait_for(3, numbers(channel).pipe(timeline.trace("look")))
     channel.sink.done.result(timeout=5)
 
 # %% [markdown]
-# Operators that know when they are done, such as `first` and `take`, dispose of their subscription by themselves. With
-# them the function becomes short:
-
-
-# %%
-def wait_for(wanted, numbers):
-    return numbers.pipe(
-        ops.first(lambda number: number == wanted),
-        ops.timeout(2),
-    ).run()
-
-
-wait_for(3, numbers(connect("/ticker?interval=0&count=5&seed=1")))
-
-# %% [markdown]
+# Operators that know when they are done, such as `first` and `take`, dispose of their subscription by themselves.
+#
 # ## One who fails fails alone
 #
-# What if a function that you subscribed with raises? Ann's cannot bear the second word. Ben listens to the same channel.
+# What if a function that you subscribed with raises? Ann's function raises at the second word. Ben listens to the same
+# channel.
 
 # %% tags=["traceback"]
 ann = []
@@ -322,9 +314,13 @@ def fragile(word):
         raise ValueError("two is too much")
 
 
-channel = connect("/echo")
+channel = channel_to("/echo")
 channel.stream.subscribe(fragile)
-ben = channel.stream.pipe(ops.take(3), ops.to_list(), ops.to_future(Future))
+ben = channel.stream.pipe(
+    ops.take(3),
+    ops.to_list(),  # one list of all three
+    ops.to_future(Future),
+)
 
 for word in ["one", "two", "three"]:
     channel.sink.add(word)
@@ -340,7 +336,7 @@ ben.result(timeout=5), ann
 # ### Exercise 1: two for those who come late
 #
 # Write `remember`. It is given an observable, and makes another one of it: one that has subscribed to the first, once for
-# everyone, and gives the newest *two* values to whoever comes late. The check has Ben come after five seconds.
+# everyone, and gives the newest *two* values to whoever comes late. In the check, Ben comes after five seconds.
 
 
 # %% tags=["exercise"]
@@ -357,11 +353,30 @@ def remember(source):
 
 # %% tags=["check"]
 def outcome(function, *arguments):
-    """What a function returns, or an error where it takes too long."""
-    called = reactivex.start(lambda: function(*arguments)).pipe(ops.to_future(Future))
+    """What a function returns, or an error that it raises, or that it takes too long."""
+    call = reactivex.start(partial(function, *arguments))
+    called = call.pipe(ops.to_future(Future))
     if wait([called], timeout=3).not_done:
-        raise TimeoutError("it has not returned within 3 seconds")
-    return called.result()
+        return TimeoutError(f"`{function.__name__}` has not returned within 3 seconds")
+    return called.exception() or called.result()
+
+
+def instead(function, returned, wanted):
+    """An error that says what came of a function instead of what was wanted."""
+    if isinstance(returned, Exception):
+        return returned
+    kind = f"{returned!r:.50}"
+    if returned is None:
+        wanted += " (is a return missing?)"
+    elif isinstance(returned, reactivex.Observable):
+        kind = "an observable"
+    elif isinstance(returned, Future):
+        kind = "a future"
+    elif hasattr(returned, "dispose"):
+        kind = "a subscription"
+    elif callable(returned):
+        kind = "a function"
+    return TypeError(f"`{function.__name__}` returned {kind}, not {wanted}")
 
 
 def heard(remember):
@@ -369,13 +384,15 @@ def heard(remember):
     timeline = Timeline(scheduler)
     letters = reactivex.from_marbles("a-b-c-----d|", 1, scheduler=scheduler)
     remembered = outcome(remember, letters)
-    if isinstance(remembered, reactivex.Observable):
-        remembered.pipe(timeline.trace("Ann")).subscribe()
-        scheduler.advance_to(5)
-        remembered.pipe(timeline.trace("Ben")).subscribe()
-        scheduler.advance_to(20)
-        return timeline
-    return remembered
+    if remembered is ...:
+        return ...
+    if not isinstance(remembered, reactivex.Observable):
+        raise instead(remember, remembered, "an observable")
+    remembered.pipe(timeline.trace("Ann")).subscribe()
+    comes_late = ops.delay_subscription(5.0, scheduler)
+    remembered.pipe(comes_late, timeline.trace("Ben")).subscribe()
+    scheduler.advance_to(20)
+    return timeline
 
 
 solved_1 = [
@@ -389,7 +406,7 @@ solved_1 = [
     check(
         "Exercise 1, Ben,",
         lambda: heard(remember),
-        "(b,c)d|",  # b and c at once, d five seconds later
+        "-----(b,c)d|",  # b and c when he comes, d five seconds later
         lane="Ben",
         hint="ops.replay keeps as many values as its buffer_size says.",
     ),
@@ -400,7 +417,7 @@ solved_1 = [
 #
 # Write `ask`. It sends a question with `channel.sink.add(question)` and returns the answer, which is the next message on
 # `channel.stream`. You will be given a channel that is having a bad day: when its `add` returns, the answer has already
-# been here.
+# come and gone.
 
 
 # %% tags=["exercise"]
@@ -425,20 +442,38 @@ def say(channel, message):
 
 
 def answers(ask):
+    questions = ["One", "Two"]
+    sent, answered = [], []
     with WebSocketChannel.connect(server.url) as channel:
+
+        def add(question):
+            sent.append(question)
+            say(channel, question)
+
         bad_day = SimpleNamespace(
             stream=channel.stream.pipe(ops.map(lambda echo: f"Re: {echo}")),
-            sink=SimpleNamespace(add=lambda message: say(channel, message)),
+            sink=SimpleNamespace(add=add),
         )
-        return reactivex.of(outcome(ask, bad_day, "One"), outcome(ask, bad_day, "Two"))
+        for question in questions:
+            answer = outcome(ask, bad_day, question)
+            if answer is ...:
+                return ...
+            if not isinstance(answer, str):
+                raise instead(ask, answer, "the answer")
+            answered.append(answer)
+    if sent != questions:
+        raise ValueError(f"to ask {questions}, `ask` has sent {sent}")
+    return one_by_one(answered)
 
 
 solved_2 = check(
     "Exercise 2",
     lambda: answers(ask),
-    "(a,b,|)",
+    "a-b-|",
     {"a": "Re: One", "b": "Re: Two"},
-    hint="Subscribe first, then add. ops.to_future(Future) subscribes at once.",
+    hint="Subscribe first, then add, and wait for the result() at the end.\n"
+    "ops.to_future(Future) subscribes at once. And first(): a future waits for "
+    "completion.",
 )
 
 # %% [markdown]
@@ -460,26 +495,38 @@ def start(stream, tape):
 
 
 # %% tags=["check"]
-def recorded(start):
+def recorded(start, words):
     tape = []
     with WebSocketChannel.connect(server.url) as channel:
         stop = outcome(start, channel.stream, tape)
         if stop is ...:
             return ...
-        say(channel, "one")
-        say(channel, "two")
+        if not callable(stop):
+            raise instead(start, stop, "a function")
+        for word in words:
+            say(channel, word)
         stop()
-        say(channel, "three")
-    return reactivex.from_iterable(tape)
+        say(channel, "too late")
+    return one_by_one(tape)
 
 
-solved_3 = check(
-    "Exercise 3",
-    lambda: recorded(start),
-    "(a,b,|)",
-    {"a": "one", "b": "two"},
-    hint="The subscription has a method for that. Return it, without calling it.",
-)
+a_method = "The subscription has a method for that. Return it, without calling it."
+solved_3 = [
+    check(
+        "Exercise 3, stopped after two,",
+        lambda: recorded(start, ["one", "two"]),
+        "a-b-|",
+        {"a": "one", "b": "two"},
+        hint=a_method,
+    ),
+    check(
+        "Exercise 3, stopped after three,",
+        lambda: recorded(start, ["one", "two", "three"]),
+        "a-b-c-|",
+        {"a": "one", "b": "two", "c": "three"},
+        hint=a_method,
+    ),
+]
 
 # %% [markdown]
 # ## What to take along
