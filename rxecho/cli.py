@@ -597,7 +597,8 @@ def _copy_lessons(directory: Path) -> int:
     print(f"Copied {copied} notebooks into {printable(str(directory))}{kept}.")
     python = "python" if which("python") == sys.executable else quote(sys.executable)
     if not find_spec("jupyterlab"):
-        print(f"They want JupyterLab, in the same environment as rxecho: {python} -m pip install jupyterlab")
+        pip = f"{python} -m pip install" if find_spec("pip") else f"uv pip install --python {quote(sys.executable)}"
+        print(f"They want JupyterLab, in the same environment as rxecho: {pip} jupyterlab")
     folder = f"./{directory}" if str(directory).startswith("-") else str(directory)
     print(f"Open them with: {python} -m jupyter lab {printable(quote(folder))}")
     print("or in VS Code; begin with 01-connect-listen-send-close.ipynb.", flush=True)

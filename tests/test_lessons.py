@@ -245,11 +245,13 @@ def test_the_folder_is_no_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert "is a file" in capfd.readouterr().err
 
 
-def test_where_jupyterlab_is_missing_it_says_how_to_install_it(tmp_path: Path) -> None:
-    without = (
-        "import sys; sys.modules['jupyterlab'] = None; from rxecho.cli import main; main(['lessons', sys.argv[1]])"
-    )
+@pytest.mark.parametrize(("pip", "advice"), [("sys", " -m pip install "), ("None", ": uv pip install --python ")])
+def test_where_jupyterlab_is_missing_it_says_how_to_install_it(pip: str, advice: str, tmp_path: Path) -> None:
+    without = f"import sys; sys.modules['jupyterlab'], sys.modules['pip'] = None, {pip}"
+    command = f"{without}; from rxecho.cli import main; main(['lessons', sys.argv[1]])"
     done = subprocess.run(
-        [sys.executable, "-c", without, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", command, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
     )
-    assert " -m pip install jupyterlab\n" in done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if "install" in line)
+    assert advice in line
+    assert line.endswith(" jupyterlab")
