@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-jupyter_client = pytest.importorskip("jupyter_client", reason="needs the lessons group: uv run --group lessons pytest")
+
+def lessons_group(name: str) -> Any:
+    """A module of the lessons group, or a skip that says how to have it."""
+    reason = f"{name} is not here, it is of the lessons group: uv run --group lessons pytest --no-cov tests/notebooks"
+    return pytest.importorskip(name, reason=reason)
+
+
+jupyter_client = lessons_group("jupyter_client")
 
 STARTS = 60.0
 ENDS = 30.0

@@ -8,16 +8,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
+from threading import Thread
 from typing import Any
 
 import pytest
+from kernel import lessons_group
 
-pytest.importorskip("jupyterlab", reason="needs the lessons group: uv run --group lessons pytest")
-playwright = pytest.importorskip("playwright.sync_api")
+lessons_group("jupyterlab")
+playwright = lessons_group("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium")
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -56,26 +58,34 @@ def running_jupyterlab(folder: Path, own: Path) -> Iterator[str]:
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
     ]
-    with (
-        (own / "log").open("w") as log,
-        subprocess.Popen([*command, *options], env={**os.environ, **places}, stdout=log, stderr=log) as process,
-    ):
+    address: Future[str] = Future()
+    with subprocess.Popen(
+        [*command, *options],
+        env={**os.environ, **places},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        reading = Thread(target=_find_address, args=(process.stdout, address))
+        reading.start()
         try:
-            deadline = monotonic() + STARTS
-            while not (told := _told(own / "runtime")).endswith("}"):
-                assert process.poll() is None, (own / "log").read_text()
-                assert monotonic() < deadline, (own / "log").read_text()
-                sleep(0.1)
-            server = json.loads(told)
-            yield f"{server['url']}lab/tree/{{}}?token={server['token']}"
+            url, token = address.result(STARTS).split("lab?")
+            yield f"{url}lab/tree/{{}}?{token}"
         finally:
             process.terminate()
             process.wait(30)
+            reading.join()
 
 
-def _told(runtime: Path) -> str:
-    """What the server has written down of itself so far."""
-    return "".join(file.read_text().strip() for file in runtime.glob("jpserver-*.json"))
+def _find_address(log: Iterable[str], address: Future[str]) -> None:
+    """Read all that the server says, and find in it where it is."""
+    said = []
+    for line in log:
+        said.append(line)
+        if not address.done() and (found := re.search(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", line)):
+            address.set_result(found[0])
+    if not address.done():
+        address.set_exception(AssertionError("".join(said)))
 
 
 @pytest.fixture

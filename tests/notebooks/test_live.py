@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel import Kernel, running_kernel
+from kernel import Kernel, lessons_group, running_kernel
 
-nbclient = pytest.importorskip("nbclient")
-nbconvert = pytest.importorskip("nbconvert")
-nbformat = pytest.importorskip("nbformat")
+nbclient = lessons_group("nbclient")
+nbconvert = lessons_group("nbconvert")
+nbformat = lessons_group("nbformat")
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -30,11 +30,10 @@ def pictures():
     return sum(thread.name == "rxecho picture" for thread in threading.enumerate())
 
 
-def wait_until(true):
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def end_of_pictures():
+    for thread in threading.enumerate():
+        if thread.name == "rxecho picture":
+            thread.join(20)
 """
 
 
@@ -48,7 +47,7 @@ def the_kernel() -> Iterator[Kernel]:
 @pytest.fixture
 def kernel(the_kernel: Kernel) -> Iterator[Kernel]:
     yield the_kernel
-    assert the_kernel.printed("wait_until(lambda: not pictures()); print(pictures())") == "0"
+    assert the_kernel.printed("end_of_pictures(); print(pictures())") == "0"
 
 
 def test_live_draws_in_place_while_messages_come_and_leaves_the_last_picture(kernel: Kernel) -> None:
@@ -111,7 +110,17 @@ with Live(StreamBuilder(latest, lambda snapshot: f"{snapshot.data}")):
 
 
 def test_nothing_is_sent_while_nothing_has_changed(kernel: Kernel) -> None:
-    kernel.run('with Live("same", refresh_per_second=100): time.sleep(0.2)')
+    kernel.run("""
+drawn, often = [], threading.Event()
+def draw():
+    drawn.append("same")
+    if len(drawn) > 5:
+        often.set()
+    return "same"
+
+with Live(get_renderable=draw, refresh_per_second=100):
+    assert often.wait(20)
+""")
     assert len(kernel.page.versions[len(kernel.page.outputs) - 1]) == 1
 
 
@@ -136,7 +145,7 @@ builder = StreamBuilder(reactivex.of(1), lambda snapshot: f"{snapshot.data}")
 builder
 """)
     number = len(kernel.page.outputs) - 1
-    kernel.run("wait_until(lambda: not pictures())\nsource = Subject()\nbuilder.stream = source")
+    kernel.run("end_of_pictures()\nsource = Subject()\nbuilder.stream = source")
     assert kernel.printed("print(pictures())") == "1"
     kernel.run("source.on_next(2)")
     kernel.wait_for(number, "2\n")
@@ -151,7 +160,7 @@ builder
 """)
     number = len(kernel.page.outputs) - 1
     kernel.run("source.on_next('first')\nbuilder")
-    kernel.run("source.on_next('second')\nsource.on_completed()\nwait_until(lambda: not pictures())")
+    kernel.run("source.on_next('second')\nsource.on_completed()\nend_of_pictures()")
     assert [shown["text/plain"] for shown in kernel.page.outputs[number:] if shown] == ["first\n", "second\n"]
 
 
@@ -165,7 +174,7 @@ subscription = source.pipe(timeline.trace("lane")).subscribe()
 source.on_next("one")
 """)
     assert kernel.printed("print(pictures())") == "1"
-    kernel.run("source.on_next('two')\nsubscription.dispose()\nwait_until(lambda: not pictures())")
+    kernel.run("source.on_next('two')\nsubscription.dispose()\nend_of_pictures()")
     kernel.run("pass")
     assert ">two</text>" in kernel.page.outputs[number]["image/svg+xml"]
     assert kernel.page.outputs[number]["text/plain"].splitlines()[0].endswith("╎")
@@ -180,16 +189,18 @@ def test_a_diagram_is_a_picture_that_does_not_change(kernel: Kernel) -> None:
 def test_a_builder_that_fails_is_told_of_once_and_draws_again_when_it_can(kernel: Kernel) -> None:
     kernel.run("""
 source = Subject()
-tried = []
+tried, often = [], threading.Event()
 def build(snapshot):
-    tried.append(snapshot)
+    tried.append(snapshot.data)
+    if tried.count(0) > 3:
+        often.set()
     return f"{6 // snapshot.data}"
 
 builder = StreamBuilder(source, build, initial_data=1)
 builder
 """)
     number = len(kernel.page.outputs) - 1
-    told = kernel.printed("source.on_next(0)\nbefore = len(tried)\nwait_until(lambda: len(tried) > before + 3)")
+    told = kernel.printed("source.on_next(0)\nassert often.wait(20)")
     assert told.count("ZeroDivisionError: ") == 1
     assert kernel.page.outputs[number]["text/plain"] == "6\n"
     assert kernel.printed("source.on_next(3)") == ""
@@ -216,7 +227,7 @@ def test_a_cell_that_is_run_again_ends_what_it_had_shown(kernel: Kernel) -> None
     code = "timeline = Timeline()\nlane = source.pipe(timeline.trace()).subscribe()\ntimeline"
     for _ in range(3):
         kernel.run(code, cellId="again")
-    assert kernel.printed("wait_until(lambda: pictures() == 1); print(pictures())") == "1"
+    assert kernel.printed("print(pictures())") == "1"
     kernel.run(code, cellId="another")
     assert kernel.printed("print(pictures())") == "2"
     kernel.run("source.on_completed()")
