@@ -584,7 +584,6 @@ def lessons(directory: str) -> Task:
 def _copy_lessons(directory: Path) -> int:
     from importlib.util import find_spec
     from shlex import quote
-    from shutil import which
 
     from rxecho.lessons import copy_to
 
@@ -595,9 +594,9 @@ def _copy_lessons(directory: Path) -> int:
         raise click.ClickException(f"{error.filename or directory} cannot be written: {reason}") from error
     kept = f"; {there} that were there already stayed as they are" if there else ""
     print(f"Copied {copied} notebooks into {printable(str(directory))}{kept}.")
-    python = "python" if which("python") == sys.executable else quote(sys.executable)
+    python = quote(sys.executable)  # whichever one a shell may find by that name
     if not find_spec("jupyterlab"):
-        pip = f"{python} -m pip install" if find_spec("pip") else f"uv pip install --python {quote(sys.executable)}"
+        pip = f"{python} -m pip install" if find_spec("pip") else f"uv pip install --python {python}"
         print(f"They want JupyterLab, in the same environment as rxecho: {pip} jupyterlab")
     folder = f"./{directory}" if str(directory).startswith("-") else str(directory)
     print(f"Open them with: {python} -m jupyter lab {printable(quote(folder))}")
