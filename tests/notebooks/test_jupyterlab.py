@@ -10,10 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from socket import create_connection
 from threading import Thread
+from time import monotonic, sleep
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from kernel import lessons_group
@@ -70,6 +73,7 @@ def running_jupyterlab(folder: Path, own: Path) -> Iterator[str]:
         reading.start()
         try:
             url, token = address.result(STARTS).split("lab?")
+            _wait_until_listening(url, process)
             yield f"{url}lab/tree/{{}}?{token}"
         finally:
             process.terminate()
@@ -86,6 +90,18 @@ def _find_address(log: Iterable[str], address: Future[str]) -> None:
             address.set_result(found[0])
     if not address.done():
         address.set_exception(AssertionError("".join(said)))
+
+
+def _wait_until_listening(url: str, process: subprocess.Popen[str]) -> None:
+    """A Jupyter server says where it is before it listens there: that is the first thing that its event loop does."""
+    where = urlsplit(url)
+    deadline = monotonic() + STARTS
+    while process.poll() is None:
+        with suppress(ConnectionRefusedError), create_connection((where.hostname, where.port), STARTS):
+            return
+        assert monotonic() < deadline, f"nobody listens at {url}"
+        sleep(0.05)
+    raise AssertionError(f"JupyterLab has ended with {process.returncode}")
 
 
 @pytest.fixture
