@@ -24,8 +24,19 @@ LESSON = 120
 """Seconds that a lesson may take."""
 
 BEFORE = """
+import ipaddress as _ipaddress
+import sys as _sys
 import threading as _threading
 import psutil as _psutil
+
+def _offline(event, arguments):
+    # A lesson needs no network: what it would look up or reach elsewhere is refused before anything is sent.
+    match event, arguments:
+        case ("socket.getaddrinfo", (host, *_)) | ("socket.connect" | "socket.sendto", (_, (host, *_))):
+            if host not in (None, "", "localhost") and not _ipaddress.ip_address(host).is_loopback:
+                raise PermissionError(f"{event}: {host} is not on this machine")
+
+_sys.addaudithook(_offline)
 
 def _held():
     sockets = {(one.fd, str(one.laddr), str(one.raddr)) for one in _psutil.Process().net_connections("all")}
@@ -42,9 +53,8 @@ print("left:", sorted(_more_sockets - _sockets) + sorted(_more_threads - _thread
 """
 
 
-def run(name: str, folder: Path) -> Any:
+def run(notebook: Any, folder: Path) -> Any:
     """The notebook after it was run, without the cells that only this test has put in."""
-    notebook = nbformat.read(NOTEBOOKS / name, 4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
@@ -120,7 +130,7 @@ def test_there_are_nine_lessons_and_a_solution_of_each() -> None:
 
 def follow(name: str, folder: Path) -> tuple[Any, list[list[str]]]:
     """A notebook that was run as its reader does, and what its three checks say: all of it as it was committed."""
-    notebook = run(name, folder)
+    notebook = run(nbformat.read(NOTEBOOKS / name, 4), folder)
     judge(notebook)
     assert shown(notebook) == shown(nbformat.read(NOTEBOOKS / name, 4))
     said = checks(notebook)
@@ -146,3 +156,17 @@ def test_the_exercises_of_a_lesson_are_open_and_say_so_kindly(name: str, tmp_pat
         if "check" in tags(cell):
             assert "Hint: " in printed(cell)
             assert any("image/svg+xml" in output.get("data", {}) for output in cell.outputs), "what is expected is drawn"
+
+
+@pytest.mark.timeout(LESSON)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "socket.socket(type=socket.SOCK_DGRAM).connect(('192.0.2.1', 9))",  # of which nothing is ever sent
+        "socket.getaddrinfo('192.0.2.1', 9, flags=socket.AI_NUMERICHOST)",
+    ],
+)
+def test_a_lesson_that_needed_a_network_would_fail(code: str, tmp_path: Path) -> None:
+    cell = nbformat.v4.new_code_cell(f"import socket\n{code}")
+    with pytest.raises(nbclient.exceptions.CellExecutionError, match="192.0.2.1 is not on this machine"):
+        run(nbformat.v4.new_notebook(cells=[cell]), tmp_path)
