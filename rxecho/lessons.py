@@ -65,7 +65,7 @@ def check(
     """
     from reactivex import Observable, never
 
-    from rxecho.marbles import MarbleDiagram, Mismatch, Timeline, expect
+    from rxecho.marbles import Kind, MarbleDiagram, Mismatch, Timeline, expect
 
     def not_yet(what: str, diagram: MarbleDiagram | None = None) -> bool:
         print(what)
@@ -84,7 +84,9 @@ def check(
     except Mismatch as mismatch:
         actual = mismatch.diagram.lanes[1]
         if all(one.value is not ... for one in actual.notifications):
-            what = f"✗ {exercise} is not there yet: {mismatch.what}.\nThe mark is where the two differ:"
+            faults = [str(one.value) for one in actual.notifications if one.kind is Kind.ERROR]
+            off = mismatch.what + ("".join(map(_guess, faults)) or ".")
+            what = f"✗ {exercise} is not there yet: {off}\nThe mark is where the two differ:"
             return not_yet(what, mismatch.diagram)
         given = ...
     except Exception as fault:  # noqa: BLE001 - whatever a learner's code may raise is told kindly
@@ -93,7 +95,7 @@ def check(
             return not_yet(f"✗ {exercise} is not there yet: {_told(fault, checking)}")
         given = ...
     if given is not ...:
-        gave = "a function" if callable(given) else f"{given!r:.100}"
+        gave = "a function" if callable(given) else "a subscription" if _is_subscription(given) else f"{given!r:.100}"
         guess = "; is a return missing?" if given is None else "; is it to be called, or put into a pipe?"
         what = f"✗ {exercise} is not there yet: it gave {gave}, where an observable is expected"
         return not_yet(what + (guess if given is None or callable(given) else "."))
@@ -151,12 +153,27 @@ def _told(fault: Exception, checking: str) -> str:
     if frames[-1].filename == checking and str(fault):
         return f"{fault}."
     last = -1 if isinstance(fault, SyntaxError) else 0
-    what = "".join(traceback.format_exception_only(fault)).strip().splitlines()[last]
+    what = "".join(traceback.format_exception_only(fault)).strip().splitlines()[last] + _guess(str(fault))
     cells = [frame for frame in frames if frame.filename != checking and _is_cell(frame.filename)]
     if not cells:
         return f"running it raised {what}"
     line = cells[-1].line or linecache.getline(cells[-1].filename, cells[-1].lineno or 0).strip()
     return f"running it raised {what}\n  in line {cells[-1].lineno} of your answer: {line}"
+
+
+def _guess(fault: str) -> str:
+    """What the mistake probably is, where Python's own words for it lead nowhere."""
+    if fault in ("'NoneType' object is not callable", "'NoneType' object has no attribute 'subscribe'"):
+        return "; is a return missing?"
+    if fault == "'function' object has no attribute 'subscribe'":
+        return "; is a function to be called there?"
+    if fault.endswith("has no attribute 'subscribe'"):
+        return "; an observable is wanted there."
+    return ""
+
+
+def _is_subscription(given: object) -> bool:
+    return hasattr(given, "dispose") and not hasattr(given, "on_next")
 
 
 def _is_cell(filename: str) -> bool:

@@ -119,6 +119,40 @@ def test_an_operator_that_stands_alone_is_guessed(alone: object, told: Callable[
     assert what.endswith("it gave a function, where an observable is expected; is it to be called, or put into a pipe?")
 
 
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (
+            lambda _: None,
+            """error AttributeError("'NoneType' object has no attribute 'subscribe'"); is a return missing?""",
+        ),
+        (None, "raised TypeError: 'NoneType' object is not callable; is a return missing?"),
+        (
+            ops.merge(ops.map),  # type: ignore[arg-type]
+            """AttributeError("'function' object has no attribute 'subscribe'"); is a function to be called there?""",
+        ),
+        (
+            ops.catch(lambda _, __: "offline"),  # type: ignore[arg-type, return-value]
+            "raised AttributeError: 'str' object has no attribute 'subscribe'; an observable is wanted there.",
+        ),
+        (
+            ops.map(lambda value: value.upper().lowest),  # type: ignore[attr-defined]
+            """error AttributeError("'str' object has no attribute 'lowest'").""",
+        ),
+    ],
+)
+def test_a_mistake_that_python_tells_in_its_own_way_is_guessed(
+    answer: Any, what: str, told: Callable[..., list[str]]
+) -> None:
+    said = told(lambda: cold("-a-#").pipe(answer, ops.map(str)), "-A-(b,|)")
+    assert said[0].endswith(what)
+
+
+def test_a_subscription_is_called_so(told: Callable[..., list[str]]) -> None:
+    (what,) = told(lambda: cold("-a-|").subscribe())
+    assert what == "✗ Exercise 7 is not there yet: it gave a subscription, where an observable is expected."
+
+
 def test_what_is_no_observable_is_told(told: Callable[..., list[str]]) -> None:
     assert told(lambda: [1, 2], hint="Use of.") == [
         "✗ Exercise 7 is not there yet: it gave [1, 2], where an observable is expected.",

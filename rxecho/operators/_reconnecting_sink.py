@@ -196,7 +196,8 @@ class ReconnectingSink(StreamSink):
                 is_followed, has_ended = self._stop_following is not None, self._has_ended
                 self._stop_following = self._stop_following or stop
             if is_followed:
-                observer.on_error(RuntimeError("a ReconnectingSink follows one observable of channels: make another"))
+                once = "a ReconnectingSink follows channels once: put follow() behind reconnect(), or make another sink"
+                observer.on_error(RuntimeError(once))
             elif has_ended:
                 observer.on_completed()
             else:
