@@ -8,7 +8,9 @@ from __future__ import annotations
 import linecache
 import sys
 import traceback
+from concurrent.futures import Future, wait
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["check", "copy_to", "notebooks", "one_by_one"]
 
 _T = TypeVar("_T")
+
+_LIMIT = 20.0
+"""Seconds that an answer may take."""
 
 
 def check(
@@ -36,7 +41,8 @@ def check(
 ) -> bool:
     """Say whether an exercise is solved, and where it is not, what is off: in a sentence, and drawn.
 
-    It never raises because of the answer, so that a notebook runs on to its end.
+    It never raises because of the answer, and waits for it for 20 seconds at most, so that a notebook runs on to its
+    end.
 
     >>> from reactivex import operators as ops
     >>> from rxecho.marbles import cold
@@ -75,10 +81,21 @@ def check(
             print(f"Hint: {hint}")
         return False
 
-    try:
+    def compare() -> Any:
         given = answer()
         if isinstance(given, Timeline | MarbleDiagram | Observable):
             expect(given, marbles, lookup, error=error, timespan=timespan, lane=lane)
+            return solved
+        return given
+
+    solved = object()
+    outcome = _started(compare)
+    if wait([outcome], _LIMIT).not_done:
+        what = f"it has not come to an end within {_LIMIT:g} seconds; does it wait for what never comes?"
+        return not_yet(f"✗ {exercise} is not there yet: {what}")
+    try:
+        given = outcome.result()
+        if given is solved:
             print(f"✓ {exercise} is solved.")
             return True
     except Mismatch as mismatch:
@@ -129,6 +146,20 @@ def one_by_one(values: Iterable[_T]) -> Observable[_T]:
         return listed[place]
 
     return places.pipe(ops.take_while(is_one), ops.map(value))
+
+
+def _started(function: Callable[[], _T]) -> Future[_T]:
+    """What a function returns or raises, from a thread of its own: an answer may wait for what never comes."""
+    outcome: Future[_T] = Future()
+
+    def call() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as fault:  # noqa: BLE001 - raised again by whoever asks for the outcome
+            outcome.set_exception(fault)
+
+    Thread(target=call, name="check", daemon=True).start()
+    return outcome
 
 
 def _show(diagram: MarbleDiagram) -> None:

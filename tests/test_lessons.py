@@ -8,6 +8,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,29 @@ def test_a_list_is_compared_one_by_one() -> None:
     assert check("Exercise 7", lambda: one_by_one([1, (2, 3)]), "1-x-|", {"x": (2, 3)})
     assert check("Exercise 7", lambda: one_by_one([]), "|")
     assert check("Exercise 7", lambda: one_by_one(iter("ab")), "a-b-|")
+
+
+def test_an_answer_that_never_ends_is_left_alone_after_a_while(
+    told: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rxecho.lessons, "_LIMIT", 0.1)
+    comes = threading.Event()
+    try:
+        (what,) = told(lambda: comes.wait(30))
+    finally:
+        comes.set()
+        for thread in threading.enumerate():
+            if thread.name == "check":
+                thread.join(10)
+    assert what == (
+        "✗ Exercise 7 is not there yet: "
+        "it has not come to an end within 0.1 seconds; does it wait for what never comes?"
+    )
+
+
+def test_an_answer_that_ends_the_program_does(told: Callable[..., list[str]]) -> None:
+    with pytest.raises(SystemExit):
+        told(sys.exit)
 
 
 def test_what_is_raised_elsewhere_is_told_without_a_line(told: Callable[..., list[str]]) -> None:
