@@ -16,14 +16,13 @@ import time
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from functools import partial
-from threading import Event
 from types import SimpleNamespace
 
 import reactivex
 from reactivex import operators as ops
 from reactivex.scheduler import VirtualTimeScheduler
 
-from rxecho import EchoServer, Live, WebSocketChannel, open_channel
+from rxecho import EchoServer, Live, WebSocketChannel
 from rxecho.lessons import check, one_by_one
 from rxecho.marbles import Timeline
 
@@ -34,10 +33,8 @@ server = opened.enter_context(EchoServer())
 # ## Three functions
 #
 # So far you have subscribed with one function, for the values. `subscribe` takes two more, so that there is one for each
-# kind of notification. Whoever listens with them is an **observer**.
-#
-# The practice server has a ticker for us to observe: on `/ticker` it sends a *quote*, the price of something, every
-# so many seconds, and closes after `count` of them. (With `seed=1` they are the same quotes each time.)
+# kind of notification. Whoever listens with them is an **observer**. Here is one for the ticker of lesson 1, told here to
+# send two quotes and close. (With `seed=1` they are the same each time.)
 
 # %%
 notes = []
@@ -49,15 +46,14 @@ with WebSocketChannel.connect(url) as channel:
         on_error=lambda error: notes.append(f"error: {error}"),
         on_completed=lambda: notes.append("completed"),
     )
-    channel.sink.done.result(timeout=5)  # wait until it is closed
+    channel.sink.done.result(timeout=5)  # a future: done when the channel is closed
 
 notes
 
 # %% [markdown]
-# (`sink.done` is a future: done when the channel is closed, whoever closed it.)
+# `on_error` was not called: a stream has one end, *completed* or *error*.
 #
-# A whole quote is too long for a marble. In the pictures we show its number only, 1 for the first quote of a ticker, 2
-# for the second, and so on:
+# A whole quote is too long for a marble. In the pictures we show only its number, its `sequence`:
 
 
 # %%
@@ -68,10 +64,7 @@ def channel_to(path):
 
 def numbers(channel):
     """The numbers of the quotes that a channel receives."""
-    return channel.stream.pipe(
-        ops.map(json.loads),
-        ops.map(lambda quote: quote["sequence"]),
-    )
+    return channel.stream.pipe(ops.map(lambda quote: json.loads(quote)["sequence"]))
 
 
 # %% [markdown]
@@ -90,7 +83,7 @@ with Live(timeline):
     counting.pipe(timeline.trace("Ben")).run()
 
 # %% [markdown]
-# Both get all of it, each from the beginning. `counting` was no running clock. It only said what is to be done, and
+# Both get all of it, each from the beginning. `counting` was not a running clock. It only said what is to be done, and
 # each **subscription**, each act of subscribing, has it done anew. An observable like that is **cold**: it begins when you
 # subscribe, and it begins for you alone.
 #
@@ -108,27 +101,13 @@ with Live(timeline):
     numbers(channel).pipe(timeline.trace("Ben")).run()
 
 # %% [markdown]
-# There is one connection, and the server counts once. Subscribing to `channel.stream` starts nothing: you hear what comes
+# One connection, and the server counts once. Subscribing to `channel.stream` starts nothing: you hear what comes
 # from then on. An observable like that is **hot**: it goes on whether you listen or not. (`numbers(channel)` is hot too:
 # an operator does not change that.) And it is **multicast**: each message comes once, and is handed to all who are
 # subscribed at that moment.
 #
-# A hot observable and nobody there: what becomes of the messages? Here nobody listens for 0.7 seconds.
-
-# %%
-timeline = Timeline(resolution=0.1)
-channel = channel_to("/ticker?interval=0.3&count=6&seed=1")
-time.sleep(0.7)
-
-with Live(timeline):
-    numbers(channel).pipe(timeline.trace("Ann")).subscribe()
-    time.sleep(0.3)
-    numbers(channel).pipe(timeline.trace("Ben")).run()
-
-# %% [markdown]
-# The channel kept them. What comes before the first subscription is kept for the *first* subscriber, so that
-# nothing is lost between connecting and subscribing. That is a courtesy of this library; most hot observables let go what
-# nobody listens to. And Ben, who is the second, gets nothing of it.
+# The channel makes one exception: what comes before the very first subscription is kept for that *first* subscriber, so
+# that nothing is lost between connecting and subscribing. Most hot observables let go what nobody listens to.
 #
 # ## The late subscriber
 #
@@ -152,13 +131,12 @@ with Live(timeline):
     ).run()
 
 # %% [markdown]
-# `first` takes one value and is done. `timeout(1)` gives up after a second; without it, Ben would wait for ever. The
-# answer came at 0.3 s, when he was not there yet. It does not help to leave out the `sleep`: then he is in time on most
-# days, and on others he is not.
+# `timeout(1)` gives up after a second; without it, Ben would wait for ever. The answer came at 0.3 s and went to Ann.
+# Nothing was kept for Ben, who is not the first to subscribe. Without the `sleep` he is in time on most days, but not on all.
 #
-# So *subscribe before you send*. `to_future` helps with that: it subscribes at once, and gives you a future. The future
-# gets the last value when the observable completes; `first` makes it complete at once. `Future` says which kind of
-# future. (In the next picture Ben's bar is dashed, because `first` has stopped listening.)
+# So *subscribe before you send*. `to_future`, at the end of the pipe, helps with that: it subscribes at once, and gives you
+# a future of the class that you name. It gets the last value when the observable completes; with `first`, that is when
+# the answer comes.
 
 # %%
 timeline = Timeline(resolution=0.1)
@@ -174,16 +152,17 @@ with Live(timeline):
     )
     channel.sink.add("News?")
     time.sleep(0.6)  # something else
-    news = answer.result(timeout=5)
 
-news
+answer.result(timeout=5)
 
 # %% [markdown]
+# (Ben's bar is dashed: his trace stands before `first`, and sees it stop listening.)
+#
 # ### When you cannot be early
 #
 # Sometimes you cannot subscribe earlier. Then somebody else has to, and has to remember for you. That is
 # `replay`: it keeps the newest values, one here, for those who come late. It makes a **connectable** observable, which
-# subscribes to its source when you call its `connect`, once for everyone.
+# subscribes to its source, once for everyone, when you call its own `connect` (which is no new WebSocket).
 
 # %%
 timeline = Timeline(resolution=0.1)
@@ -198,138 +177,62 @@ with Live(timeline):
     latest.pipe(timeline.trace("Ben")).run()
 
 # %% [markdown]
-# Ben gets the 2 when he comes. For prices that is what you want: he need not wait to know the present one.
+# Ben gets the 2 at once, at 0.4 s. For prices that is what you want: he need not wait to know the present one. Without a
+# `buffer_size`, `replay` keeps everything.
 #
-# Or everyone is to have their own from the beginning. Then you want a cold observable that connects anew for each
-# subscription. `open_channel(url)` is one. Its only value is the channel, which it closes when the subscription ends.
-# `flat_map` calls `numbers` with the channel, and hands on all that the observable which it gets back says.
-
-# %%
-timeline = Timeline(resolution=0.1)
-quotes = open_channel(server.url_for("/ticker?interval=0.3&count=4&seed=1")).pipe(
-    ops.flat_map(numbers),
-)
-
-with Live(timeline):
-    quotes.pipe(timeline.trace("Ann")).subscribe()
-    time.sleep(0.5)
-    quotes.pipe(timeline.trace("Ben")).run()
-
-# %% [markdown]
-# Two subscriptions, two connections, and the server counts for each. That is what it costs, too.
+# Or each is to have a beginning of their own. That takes a cold observable, which opens a connection for every
+# subscription: you meet it in lesson 8.
 #
 # ## Stop listening
 #
-# What `subscribe` returns stands for the subscription. When you **dispose** of it, nothing comes any more. Ann has heard
-# enough after 0.7 seconds:
+# This function listens for some seconds, and returns what it has heard. Its author thought that this was the end of it.
+# This ticker sends three quotes in its first second:
+
 
 # %%
-timeline = Timeline(resolution=0.1)
+def heard_within(seconds, source):
+    heard = []
+    source.subscribe(heard.append)
+    time.sleep(seconds)
+    return heard
 
-with Live(timeline):
-    channel = channel_to("/ticker?interval=0.3&count=5&seed=1")
-    ann = numbers(channel).pipe(timeline.trace("Ann")).subscribe()
-    time.sleep(0.4)
-    numbers(channel).pipe(timeline.trace("Ben")).subscribe()
-    time.sleep(0.3)
-    ann.dispose()
-    channel.sink.done.result(timeout=5)
+
+channel = channel_to("/ticker?interval=0.4&count=5&seed=1")
+ben = heard_within(1, numbers(channel))
+channel.sink.done.result(timeout=5)  # we do something else until it is closed
+
+ben
 
 # %% [markdown]
-# The dashed bar is where she left. She was told nothing more, not even *completed*. And nothing was closed: the channel
-# is as open as before, the server goes on sending, and Ben goes on listening. To dispose is to stop listening; to close
-# is to end the connection for all.
+# Five. The function had returned, and `append` went on being called, as long as the channel was open. You meet the same
+# thing in notebooks: run a cell twice that subscribes to an open channel, and each message is handled twice.
 #
-# ### Forgotten
-#
-# This function waits for a number, and returns. Its author thought that this was the end of it.
+# What `subscribe` returns stands for the subscription. When you **dispose** of it, nothing comes any more. In this cell
+# Ann subscribes to the same channel when Ben has left it:
 
 
 # %%
-def wait_for(wanted, source):
-    here = Event()
-
-    def look(number):
-        if number == wanted:
-            here.set()
-
-    source.subscribe(look)
-    here.wait(timeout=5)
-
-
-timeline = Timeline(resolution=0.1)
-
-with Live(timeline):
-    channel = channel_to("/ticker?interval=0.3&count=5&seed=1")
-    numbers(channel).pipe(timeline.trace("Ann")).subscribe()
-    time.sleep(0.4)
-    wait_for(3, numbers(channel).pipe(timeline.trace("look")))
-    # it has returned, at 0.6 s
-    channel.sink.done.result(timeout=5)
-
-# %% [markdown]
-# After the 3 has been found, `look` goes on being called, as long as the channel is open. Call `wait_for` a
-# thousand times, and each message is looked at a thousand times. You meet the same thing in notebooks: run a cell with
-# a `subscribe` twice, and from then on everything happens twice.
-#
-# A subscription works in a `with` block, which disposes of it at its end:
-
-
-# %%
-def wait_for(wanted, source):
-    here = Event()
-
-    def look(number):
-        if number == wanted:
-            here.set()
-
-    with source.subscribe(look):
-        here.wait(timeout=5)
+def heard_within(seconds, source):
+    heard = []
+    subscription = source.subscribe(heard.append)
+    time.sleep(seconds)
+    subscription.dispose()
+    return heard
 
 
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
-    channel = channel_to("/ticker?interval=0.3&count=5&seed=1")
-    numbers(channel).pipe(timeline.trace("Ann")).subscribe()
-    time.sleep(0.4)
-    wait_for(3, numbers(channel).pipe(timeline.trace("look")))
-    channel.sink.done.result(timeout=5)
+    channel = channel_to("/ticker?interval=0.4&count=5&seed=1")
+    heard_within(1, numbers(channel).pipe(timeline.trace("Ben")))
+    numbers(channel).pipe(timeline.trace("Ann")).run()
 
 # %% [markdown]
-# Operators that know when they are done, such as `first` and `take`, dispose of their subscription by themselves.
+# Ben got his three, and left at the dashed bar. He was told nothing more, not even *completed*. And nothing was closed:
+# the server went on sending, to Ann. To dispose is to stop listening; to close is to end the connection for all.
 #
-# ## One who fails fails alone
-#
-# What if a function that you subscribed with raises? Ann's function raises at the second word. Ben listens to the same
-# channel.
-
-# %% tags=["traceback"]
-ann = []
-
-
-def fragile(word):
-    ann.append(word)
-    if word == "two":
-        raise ValueError("two is too much")
-
-
-channel = channel_to("/echo")
-channel.stream.subscribe(fragile)
-ben = channel.stream.pipe(
-    ops.take(3),
-    ops.to_list(),  # one list of all three
-    ops.to_future(Future),
-)
-
-for word in ["one", "two", "three"]:
-    channel.sink.add(word)
-
-ben.result(timeout=5), ann
-
-# %% [markdown]
-# The error is reported, as for any thread. Ann's subscription ends there. Ben has noticed nothing, and the channel is
-# open.
+# A `with` block disposes for you at its end, also when something in it raises: `with source.subscribe(heard.append):`.
+# And operators that know when they are done, such as `first` and `take`, dispose by themselves.
 #
 # ## Exercises
 #
@@ -401,14 +304,14 @@ solved_1 = [
         lambda: heard(remember),
         "a-b-c-----d|",
         lane="Ann",
-        hint="ops.replay remembers, and begins when you call connect().",
+        hint="connect() begins it. What ops.replay has made is what you return.",
     ),
     check(
         "Exercise 1, Ben,",
         lambda: heard(remember),
         "-----(b,c)d|",  # b and c when he comes, d five seconds later
         lane="Ben",
-        hint="ops.replay keeps as many values as its buffer_size says.",
+        hint="Return what ops.replay has made: it keeps as many values as its buffer_size says.",
     ),
 ]
 
@@ -416,8 +319,8 @@ solved_1 = [
 # ### Exercise 2: ask
 #
 # Write `ask`. It sends a question with `channel.sink.add(question)` and returns the answer, which is the next message on
-# `channel.stream`. You will be given a channel that is having a bad day: when its `add` returns, the answer has already
-# come and gone.
+# `channel.stream`, as it comes. You will be given a channel that is having a bad day: when its `add` returns, the answer
+# has already come and gone.
 
 
 # %% tags=["exercise"]
@@ -472,8 +375,8 @@ solved_2 = check(
     "a-b-|",
     {"a": "Re: One", "b": "Re: Two"},
     hint="Subscribe first, then add, and wait for the result() at the end.\n"
-    "ops.to_future(Future) subscribes at once. And first(): a future waits for "
-    "completion.",
+    "ops.to_future(Future), last in the pipe, subscribes at once. And first(): a future "
+    "waits for completion.",
 )
 
 # %% [markdown]
@@ -510,21 +413,24 @@ def recorded(start, words):
     return one_by_one(tape)
 
 
-a_method = "The subscription has a method for that. Return it, without calling it."
+hint_3 = (
+    "The subscription has a method for that. Return it, without calling it.\n"
+    "Nothing on the tape? Then it is called too early: a `with` calls it at its end."
+)
 solved_3 = [
     check(
         "Exercise 3, stopped after two,",
         lambda: recorded(start, ["one", "two"]),
         "a-b-|",
         {"a": "one", "b": "two"},
-        hint=a_method,
+        hint=hint_3,
     ),
     check(
         "Exercise 3, stopped after three,",
         lambda: recorded(start, ["one", "two", "three"]),
         "a-b-c-|",
         {"a": "one", "b": "two", "c": "three"},
-        hint=a_method,
+        hint=hint_3,
     ),
 ]
 
@@ -533,7 +439,7 @@ solved_3 = [
 #
 # - A cold observable begins anew for each subscription. A hot one goes on by itself, and you get what comes from now on.
 # - `channel.stream` is hot and multicast. Only what comes before the very first subscription is kept, for the first.
-# - Subscribe before you send. Whoever may be late needs `replay`, or a connection of their own from `open_channel`.
+# - Subscribe before you send. Whoever may be late needs `replay`, or a connection of their own.
 # - Each subscription ends somewhere: by `dispose`, by a `with` block, or by an operator such as `first` or `take`.
 #
 # The last cell closes what we opened. The next lesson is about the other end of the channel: [3. Sinks](03-sinks.ipynb).

@@ -13,8 +13,9 @@
 # %%
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, suppress
-from threading import Barrier, BrokenBarrierError, Lock
+from contextlib import ExitStack
+from functools import partial
+from threading import Lock
 
 import reactivex
 from reactivex import Observer, Subject
@@ -38,7 +39,7 @@ def channel_to(path):
 # ## Three methods
 #
 # In lesson 2 you gave `subscribe` up to three functions. You can also give it one object that has all three of them as
-# methods. Such an object is an observer, too, and it can remember something from one call to the next.
+# methods. Such an object is an observer, too, and it can remember what it was told.
 
 
 # %%
@@ -67,7 +68,7 @@ diary.notes
 # (`of` is a cold observable of the values that you give it. And where you have three functions already,
 # `Observer(on_next, on_error, on_completed)` makes an observer of them.)
 #
-# `channel.sink` has these three methods. It is an observer whose notes are sent:
+# `channel.sink` has these three methods. It is an observer, too, and sends what it is told:
 #
 # | as an observer | as a sink |
 # | --- | --- |
@@ -75,25 +76,24 @@ diary.notes
 # | `on_completed()` | `close(1000)`: the work is done |
 # | `on_error(error)` | `close(1011)`: something went wrong here |
 #
-# We can call them by hand, in place of an observable:
+# To **feed** a sink is to have an observable call these methods: `greetings.subscribe(channel.sink)`. You can call them by
+# hand, too. Let us be an observable that fails after its first value:
 
 # %%
 channel = channel_to("/echo")
 channel.sink.on_next("Hello!")
-answer = channel.stream.pipe(ops.first()).run()
-channel.sink.on_completed()
+channel.sink.on_error(ValueError("wrong password: 1234"))
 channel.sink.done.result(timeout=5)
 
-answer, channel.close_code
+channel.close_code, channel.close_reason
 
 # %% [markdown]
-# To **feed** a sink is to have an observable call these methods. In lesson 1, `greetings.subscribe(channel.sink)` did
-# that.
+# The other side is told that something went wrong, but not what: the text of an error may be none of its business.
 #
 # ## A subject
 #
-# What somebody types is no observable yet. Some code reads the keyboard and calls you with each line, and the lines are to
-# go to the sink, maybe into a diary as well. So you need something in between that takes calls like an observer, and that
+# What somebody types is no observable yet. Some code reads the keyboard and calls you with each line. The line is to go
+# to the sink, and maybe into a diary, too. So you need something in between that takes calls like an observer, and that
 # others can subscribe to like an observable. That is a **subject**: what it is told, it tells all who are subscribed to it.
 
 # %%
@@ -120,9 +120,8 @@ with Live(timeline):
 # ## After the end
 #
 # Every observable in Rx keeps to a **grammar**: *next* as often as it likes, then *completed* or *error*, once, and after
-# that nothing. Each observer relies on it. So does the diary: it need not think of a line after the end.
-#
-# A subject sees to it. Before you run this cell: which of the four calls does the diary hear of?
+# that nothing. Each observer relies on it, and a subject sees to it. Before you run this cell: of which of
+# the four notifications does the diary hear?
 
 # %%
 typed = Subject()
@@ -137,21 +136,14 @@ typed.on_next("One more thing!")
 diary.notes
 
 # %% [markdown]
-# Not of the first, since it was a late subscriber; and not of the last, since what you tell a subject after the end goes
-# nowhere.
+# Not of the first, since it was a late subscriber; and not of the last, which the subject ignored.
 #
-# As an observer, the sink does the same: after the end it ignores `on_next`. It only counts in `dropped` how often that was.
-# (This is the channel from above, which is closed.)
-
-# %%
-channel.sink.on_next("One more thing!")
-
-channel.sink.dropped
-
-# %% [markdown]
-# But `add` is no notification. You want something sent, and if that cannot be done, you are told:
+# As an observer, the sink does the same: after the end it ignores `on_next`, and only counts in `dropped` how often that
+# was. But `add` is no notification. You want something sent, and if that cannot be done, you are told. (`channel` is the
+# closed one from the picture above.)
 
 # %% tags=["raises-exception"]
+channel.sink.on_next("One more thing!")  # ignored
 channel.sink.add("One more thing!")
 
 # %% [markdown]
@@ -159,7 +151,7 @@ channel.sink.add("One more thing!")
 #
 # ## Two speakers, one sink
 #
-# Ann says two things and is done. Ben says four, more slowly. Both feed the same sink, and in the code that looks all right.
+# Ann says two things and is done. Ben says four, more slowly. Both feed one sink, and in the code that looks all right.
 
 
 # %%
@@ -186,113 +178,59 @@ channel.sink.dropped
 
 # %% [markdown]
 # Ann was done, so the sink was told *completed*, and closed the channel. It could not know that there was a Ben.
-# Three of his four messages went nowhere, and nobody noticed. (A1 was sent; only its echo is missing. `dropped` counts
-# Ben's three.)
-#
-# Feed a sink with one observable, which completes when everything has been said. `merge` makes one of the two: it hands
-# on what comes from each, and completes when *all* have completed.
-
-# %%
-timeline = Timeline(resolution=0.1)
-
-with Live(timeline):
-    channel = channel_to("/echo")
-    reactivex.merge(
-        ann.pipe(timeline.trace("Ann")),
-        ben.pipe(timeline.trace("Ben")),
-    ).subscribe(channel.sink)
-    channel.stream.pipe(timeline.trace("stream")).run()
-
-channel.sink.dropped
-
-# %% [markdown]
-# (Only the echo of `B3` is missing. It came after we had closed, as in lesson 1.)
+# Three of his four messages went nowhere, and nobody noticed. (A1 was sent, but closing does not wait for its echo.)
 #
 # ## You decide when it closes
 #
-# Often there is more to say when an observable is over. `add_stream` feeds the sink, too, but leaves it open. It returns
-# a future that is done when the observable is over and the sink has taken its last message. Then you go on, or close, with
-# a code and a reason of your own if you like.
+# `add_stream` feeds the sink, too, but leaves it open. It returns a future that is done when the observable is over and the
+# sink has taken its last message; if the observable failed, the future has the error. Then you go on, or close, with a
+# code and a reason of your own if you like.
 
 # %%
 timeline = Timeline(resolution=0.1)
 
 with Live(timeline):
     channel = channel_to("/echo")
-    sent = [
-        channel.sink.add_stream(ann.pipe(timeline.trace("Ann"))),
-        channel.sink.add_stream(ben.pipe(timeline.trace("Ben"))),
-    ]
+    ann_said = channel.sink.add_stream(ann.pipe(timeline.trace("Ann")))
+    ben_said = channel.sink.add_stream(ben.pipe(timeline.trace("Ben")))
     channel.stream.pipe(timeline.trace("stream")).subscribe()
 
-    wait(sent, timeout=5)  # from concurrent.futures; takes a list
+    wait([ann_said, ben_said], timeout=5)  # from concurrent.futures
     time.sleep(0.2)  # for the last echo
     channel.sink.close(4000, "All said").result(timeout=5)
 
 channel.close_code, channel.close_reason
 
 # %% [markdown]
-# `close` does not push ahead: what was added before leaves first. It returns `channel.sink.done`, a future that is done when
-# both sides are through with closing. Closing once more is harmless, and changes nothing.
+# `close` does not push ahead: what was added before leaves first.
 #
-# ## When the observable fails
+# Another way is to feed the sink with one observable that is made of the two. `reactivex.merge(ann, ben)` hands on what
+# comes from each, and completes when *both* have completed.
 #
-# An observable may end with an error, and its text may hold what is none of the other side's business. Here is one:
-# `concat` is one observable after the other, `throw` is nothing but an error.
-
-# %%
-failing = reactivex.concat(
-    reactivex.of("one"),
-    reactivex.throw(ValueError("wrong password: 1234")),
-)
-
-channel = channel_to("/echo")
-failing.subscribe(channel.sink)
-channel.sink.done.result(timeout=5)
-
-channel.close_code, channel.close_reason
-
-# %% [markdown]
-# 1011 says that something unexpected happened at this end. The text of the error was not sent. With
-# `add_stream` the channel stays open, and the error comes to you, in the future:
-
-# %%
-channel = channel_to("/echo")
-channel.sink.add_stream(failing).exception(timeout=5)
-
-# %% [markdown]
 # ## One writer at a time
 #
-# The grammar says what comes after what. For that to make sense, one call has to be over before the next begins. Then
-# notifications are **serialized**. Observers rely on that, too, without saying so. Here is one that counts. Like every
-# counter it reads a number, needs a moment, and writes the next number. We have made the moment long enough to see what
-# may happen in it: it ends when a second thread has come to the same place, or after one second.
+# The grammar says what comes after what. For that to make sense, each call has to be over before the next begins:
+# notifications have to be **serialized**. Observers rely on that, too, without saying so. Here is one that counts. Like every
+# counter it reads a number, needs a moment, and writes the next number. (We have made the moment a second long, to see
+# what may happen in it.) Ann and Ben click at once, in a thread each.
 
 
 # %%
 class Counter:
-    def __init__(self):
-        self.count = 0
-        self.moment = Barrier(2)  # opens when two are waiting at it
+    count = 0
 
     def on_next(self, _):
         before = self.count
-        with suppress(BrokenBarrierError):
-            self.moment.wait(timeout=1)
+        time.sleep(1)
         self.count = before + 1
-
-
-def both(function):
-    """Call it for Ann and for Ben, in a thread each, and wait for them."""
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(function, ["Ann", "Ben"]))
 
 
 clicks = Subject()
 counter = Counter()
 clicks.subscribe(counter.on_next)
 
-both(clicks.on_next)
+with ThreadPoolExecutor(2) as threads:
+    threads.map(clicks.on_next, ["Ann", "Ben"])
 
 counter.count
 
@@ -304,10 +242,6 @@ counter.count
 # Whoever calls `on_next` of a subject from several threads has to see to it that they take turns:
 
 # %%
-clicks = Subject()
-counter = Counter()
-clicks.subscribe(counter.on_next)
-
 turn = Lock()
 
 
@@ -316,39 +250,16 @@ def click(name):
         clicks.on_next(name)
 
 
-both(click)
+counter.count = 0
+with ThreadPoolExecutor(2) as threads:
+    threads.map(click, ["Ann", "Ben"])
 
 counter.count
 
 # %% [markdown]
-# And `channel.sink`? It may be used from any thread. Each message leaves whole, and they leave in the order of the calls.
-# Here Ann and Ben send a hundred messages each, at the same time, on one channel:
-
-
-# %%
-def lines(name):
-    return [f"{name} {number}" for number in range(100)]
-
-
-def talk(name):
-    for line in lines(name):
-        channel.sink.add(line)
-
-
-channel = channel_to("/echo")
-echoes = channel.stream.pipe(
-    ops.take(200),
-    ops.to_list(),
-    ops.to_future(Future),
-)
-both(talk)
-heard = echoes.result(timeout=10)
-
-for name in ["Ann", "Ben"]:
-    print(name, [line for line in heard if line.startswith(name)] == lines(name))
-
-# %% [markdown]
-# How the two are mixed is chance. But no message is lost or torn, and each speaker's are in order.
+# And `channel.sink`? It sees to that itself, so you may use it from any thread: each message leaves whole, and they leave
+# in the order of the calls. In the last picture Ann and Ben fed it from two threads, since each `interval` calls from
+# its own, and they needed no lock. (`merge` sees to it, too.)
 #
 # ## Exercises
 #
@@ -437,7 +348,9 @@ def shouted(marbles):
     return result
 
 
-three_methods = "An observer has three methods. Did you think of the ends, too?"
+three_methods = (
+    "An observer has three methods. Each has to call the same one of `target`."
+)
 solved_1 = [
     check(
         "Exercise 1, completed,",
@@ -458,7 +371,7 @@ solved_1 = [
 # ### Exercise 2: tell them all
 #
 # Write `all_of`. It is given a list of observers and returns *one* observer. Whatever that one is told, all in the list are
-# told. You need no class for that; you have met something that does it.
+# told. You need no class for that: you have met something that does it.
 
 
 # %% tags=["exercise"]
@@ -489,7 +402,7 @@ def told_to_all(place, marbles):
     return result
 
 
-a_subject = "A subject tells all who are subscribed to it, and is an observer itself."
+a_subject = "A subject tells all who are subscribed to it, and is an observer itself. Subscribe each."
 solved_2 = [
     check(
         "Exercise 2, the first of two,",
@@ -510,8 +423,8 @@ solved_2 = [
 # ### Exercise 3: all said
 #
 # Write `say_all`. It is given a channel and two observables. It sends what both of them say, and when *both* are over, it
-# closes the channel with code 4000 and the reason `All said`. Somebody else listens, on `/broadcast`, where everybody gets
-# what anybody sends.
+# closes the channel with code 4000 and the reason `All said`. They speak at the same time, and are hot. The check listens
+# on another channel.
 
 
 # %% tags=["exercise"]
@@ -527,18 +440,11 @@ def say_all(channel, first, second):
 
 
 # %% tags=["check"]
-def outcome(function, *arguments):
-    """What a function returns, or an error where it takes too long."""
-    called = reactivex.start(lambda: function(*arguments)).pipe(ops.to_future(Future))
-    if wait([called], timeout=5).not_done:
-        raise TimeoutError(f"`{function.__name__}` has not returned within 5 seconds")
-    return called.result()
-
-
-def overheard(say_all):
-    """What somebody else heard, sorted, and how the channel was closed."""
-    first, second = cold("-a-b|", timespan=0.1), cold("--c---d|", timespan=0.1)
-    url = server.url_for("/broadcast")
+def overheard(say_all, who_ends_first):
+    """What somebody else heard, and how the channel was closed."""
+    first, second = speakers = Subject(), Subject()
+    early, late = speakers[who_ends_first], speakers[1 - who_ends_first]
+    url = server.url_for("/broadcast")  # where everybody gets what anybody sends
     with WebSocketChannel.connect(url) as other, WebSocketChannel.connect(url) as ours:
         here = other.stream.pipe(ops.first(), ops.to_future(Future))
         other.sink.add("I am here")
@@ -549,23 +455,47 @@ def overheard(say_all):
             ops.to_list(),
             ops.to_future(Future),
         )
-        if outcome(say_all, ours, first, second) is ...:
+        called = reactivex.start(lambda: say_all(ours, first, second)).pipe(
+            ops.to_future(Future)
+        )
+        begun = time.monotonic()
+        while not (called.done() or (first.observers and second.observers)):
+            if time.monotonic() > begun + 1:
+                break  # one of them speaks, and nobody listens
+            time.sleep(0.01)
+        if called.done() and called.result() is ...:
             return ...
+        for speaker, word in [(early, "a"), (late, "b"), (early, "c")]:
+            speaker.on_next(word)
+        early.on_completed()
+        wait([called], timeout=0.2)  # whoever waits for one only goes on here
+        late.on_next("d")
+        late.on_completed()
+        if wait([called], timeout=5).not_done:
+            raise TimeoutError("`say_all` has not returned within 5 seconds")
+        called.result()
         heard = hearing.result(timeout=10)
         is_closed = wait([ours.sink.done], timeout=3).done
     ending = (ours.close_code, ours.close_reason)
     return one_by_one(
-        [*sorted(heard), ending if is_closed else "open (so the check closed it)"]
+        [*heard, ending if is_closed else "open (so the check closed it)"]
     )
 
 
-solved_3 = check(
-    "Exercise 3",
-    lambda: overheard(say_all),
-    "a-b-c-d-e-|",
-    {"e": (4000, "All said")},
-    hint="add_stream leaves the sink open. Wait for its future before you close.",
+to_the_end = (
+    "add_stream leaves the sink open, and returns a future. Give it all that is said at "
+    "once,\nand wait for everything before you close, with the code and the reason."
 )
+solved_3 = [
+    check(
+        f"Exercise 3, when the {name} ends first,",
+        partial(overheard, say_all, who_ends_first),
+        "a-b-c-d-e-|",
+        {"e": (4000, "All said")},
+        hint=to_the_end,
+    )
+    for who_ends_first, name in enumerate(["first", "second"])
+]
 
 # %% [markdown]
 # ## What to take along

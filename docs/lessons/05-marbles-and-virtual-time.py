@@ -39,74 +39,38 @@ folder = Path(opened.enter_context(TemporaryDirectory()))
 # Here is a pipeline for the ticker. It is to give the prices of DART, and it gives none, without any error. Did the
 # server send nothing? Did an operator lose them, and which one?
 #
-# `timeline.trace` changes nothing of what passes, so it may stand in a pipe as often as you like, between any two
-# operators. Each has a line of its own, a lane, in the order of the pipe. So we put one wherever a value may have got lost:
+# `timeline.trace` changes nothing of what passes, so it may stand in a pipe as often as you like. Each trace has a
+# line of its own, a lane, in the order of the pipe. A whole quote is too long for a marble, so `keep` says what to show.
+
 
 # %%
-ticker = server.url_for("/ticker?interval=0.2&count=8&seed=1")
-timeline = Timeline(resolution=0.2)  # times are rounded to 0.2 s
+def symbol(quote):
+    return quote["symbol"]
 
-with Live(timeline), WebSocketChannel.connect(ticker) as channel:
-    channel.stream.pipe(
-        timeline.trace("message"),
-        from_json(),
-        timeline.trace("quote"),
-        ops.filter(lambda quote: quote["symbol"] == "Dart"),
-        timeline.trace("Dart"),
-        ops.map(lambda quote: quote["price"]),
-        ops.default_if_empty(),
-    ).run()
+
+def prices(wanted):
+    timeline = Timeline(resolution=0.2)  # times are rounded to 0.2 s
+    ticker = server.url_for("/ticker?interval=0.2&count=8&seed=1")
+    with Live(timeline), WebSocketChannel.connect(ticker) as channel:
+        channel.stream.pipe(
+            from_json(),
+            timeline.trace("quote", keep=symbol),
+            ops.filter(lambda quote: symbol(quote) == wanted),
+            timeline.trace("chosen", keep=symbol),
+            ops.map(lambda quote: quote["price"]),
+            timeline.trace("price"),
+            ops.default_if_empty(),  # without a value, run() would raise
+        ).run()
+
+
+prices("Dart")
 
 # %% [markdown]
-# The messages come, and are decoded; it is `filter` that lets none pass. But what is in them? The marbles are too small
-# for a whole quote. (Point at one, and you see all of it.) So the picture is to show the symbol only, with `keep`, as in
-# lesson 4:
+# The quotes come, and are decoded. After `filter` there is nothing, so it is `filter` that lets none pass. And the first
+# lane shows why: the symbols are in capital letters.
 
 # %%
-timeline = Timeline(resolution=0.2)
-
-with Live(timeline), WebSocketChannel.connect(ticker) as channel:
-    channel.stream.pipe(
-        from_json(),
-        timeline.trace("quote", keep=lambda quote: quote["symbol"]),
-        ops.filter(lambda quote: quote["symbol"] == "Dart"),
-        timeline.trace("Dart"),
-        ops.map(lambda quote: quote["price"]),
-        ops.default_if_empty(),
-    ).run()
-
-# %% [markdown]
-# There it is: the symbols are in capital letters. With the filter repaired, the prices come:
-
-# %%
-timeline = Timeline(resolution=0.2)
-
-with Live(timeline), WebSocketChannel.connect(ticker) as channel:
-    channel.stream.pipe(
-        from_json(),
-        timeline.trace("quote", keep=lambda quote: quote["symbol"]),
-        ops.filter(lambda quote: quote["symbol"] == "DART"),
-        ops.map(lambda quote: quote["price"]),
-        timeline.trace("price"),
-    ).run()
-
-# %% [markdown]
-# Inner observables have lanes, too, as the windows had in lesson 4. `group_by` is for what is to be done for each group by
-# itself, such as counting. It makes an inner observable for each answer of its function, here *dear* and *cheap*, and the
-# marble shows that answer.
-
-# %%
-timeline = Timeline(resolution=0.2)
-
-with Live(timeline), WebSocketChannel.connect(ticker) as channel:
-    channel.stream.pipe(
-        from_json(),
-        ops.map(lambda quote: quote["price"]),
-        ops.group_by(lambda price: "dear" if price >= 100 else "cheap"),
-        timeline.trace("groups"),
-        ops.flat_map(ops.count()),  # subscribes to each group
-        timeline.trace("how many"),
-    ).run()
+prices("DART")
 
 # %% [markdown]
 # ## An operator with a sense of time
@@ -115,9 +79,8 @@ with Live(timeline), WebSocketChannel.connect(ticker) as channel:
 # 0.6 seconds have gone by with nothing new after it, and then hands it on. If something new comes first, that takes its
 # place. `distinct_until_changed` leaves out what is the same as the one before.
 #
-# To have something typed whenever we like, we use `cold`. It makes an observable of written marbles, which plays them
-# anew for each subscriber. How many seconds a character takes is the **timespan**: 1, unless you say otherwise, and 0.2
-# here.
+# `cold` does the typing for us. It makes an observable of written marbles, which plays them anew for each subscriber. How
+# many seconds a character takes is the **timespan**: 1, unless you say otherwise, and 0.2 here.
 
 
 # %%
@@ -135,7 +98,7 @@ typed = cold("-a-b-----c----|", timespan=0.2)
 with Live(timeline), WebSocketChannel.connect(server.url) as channel:
     typed.pipe(
         timeline.trace("typed"),
-        settled,
+        settled,  # a function of ours is an operator, too
         timeline.trace("settled"),
     ).subscribe(channel.sink)
     channel.stream.pipe(timeline.trace("stream")).run()
@@ -145,7 +108,7 @@ with Live(timeline), WebSocketChannel.connect(server.url) as channel:
 #
 # ## Marbles as text
 #
-# A timeline can be written down, too. This is RxPY's marble syntax, and tests are written in it:
+# A timeline can be written as text, too. This is RxPY's marble syntax, in which tests are written:
 
 # %%
 print(timeline.to_marbles())
@@ -153,18 +116,16 @@ print(timeline.to_marbles())
 # %% [markdown]
 # - `-` is time in which nothing happens;
 # - `a`, `hello`, `42` are values; digits are read as a number;
-# - `(b,c)` are values at the same moment, that of the opening bracket;
-# - `|` is *completed*, `#` is *error*.
+# - `|` is *completed*, `#` is *error*;
+# - `(b,c)` or `(c,|)` come at the same moment, that of the opening bracket.
 #
-# Every character takes one timespan, the brackets and commas, too.
-#
-# How many values does this line have? One thing in it surprises nearly everybody.
+# Every character takes one timespan, the brackets and commas, too. How many values does this line have?
 
 # %%
 MarbleDiagram.parse("-a-(b,c)-de-|")
 
 # %% [markdown]
-# Four: letters that touch are a single value, which takes two characters of time. Two values have a `-` between them, or
+# Four, which surprises nearly everybody: letters that touch are a single value. Two values have a `-` between them, or
 # stand in brackets with a comma.
 #
 # ## A test that waits
@@ -175,30 +136,28 @@ MarbleDiagram.parse("-a-(b,c)-de-|")
 # %%
 def test_settled(hiccup=0.0):
     received = []
-    typed = Subject()
-    typed.pipe(settled).subscribe(received.append)
+    keys = Subject()
+    keys.pipe(settled).subscribe(received.append)
 
-    typed.on_next("a")
+    keys.on_next("a")
     time.sleep(0.1 + hiccup)  # soon after
-    typed.on_next("b")
+    keys.on_next("b")
     time.sleep(1.0)  # long enough, we hope
     assert received == ["b"], f"received {received}"
 
 
-begun = time.perf_counter()
 test_settled()
-time.perf_counter() - begun > 1
 
 # %% [markdown]
-# It passes, and takes more than a second. Think of a hundred such tests. And there is worse: a computer is
-# busy at times, and then a sleep of 0.1 seconds lasts longer. The parameter `hiccup` plays that.
+# It passes, after more than a second. Think of a hundred such tests. And there is worse: a computer is busy at times, and
+# then a sleep of 0.1 seconds lasts longer. The parameter `hiccup` plays that.
 
 # %% tags=["raises-exception"]
 test_settled(hiccup=0.8)
 
 # %% [markdown]
-# Nothing is wrong with `settled`. It is the test that is wrong, on some days: whether it passes depends on the speed of
-# the computer, too.
+# Nothing is wrong with `settled`. It is the test that is wrong: it depends not only on `settled`, but also on the speed of
+# the computer.
 #
 # ## A clock of our own
 #
@@ -206,8 +165,8 @@ test_settled(hiccup=0.8)
 # when its time has come. The usual one goes by the system's clock, and has threads that sleep.
 #
 # The clock of a `VirtualTimeScheduler` is only a number. It never sleeps: it sets the clock to the time of the next piece
-# of work, does that, and goes on to the one after. What goes by on such a clock is **virtual time**. Here is a day of
-# it, with a value each hour:
+# of work, does that, and goes on to the one after. What goes by on such a clock is **virtual time**. Here it is advanced
+# by a day, with a value each hour (they are numbered from 0):
 
 # %%
 virtual = VirtualTimeScheduler()
@@ -218,38 +177,30 @@ virtual.advance_to(24 * 3600)
 hours[-1]
 
 # %% [markdown]
-# (They are numbered from 0.) You were not kept waiting. `subscribe` was given the scheduler. Subscribing goes through the
-# pipe from its end to its beginning, and the scheduler goes with it. So the whole pipe goes by one clock, and need not be
-# changed for that.
+# You were not kept waiting. Each operator subscribes to the one before it, and hands on the scheduler that `subscribe` was
+# given. So the whole pipe has one clock, and need not be changed for that.
 #
-# `diagram` builds on this. It takes an operator and marbles, runs the operator over them in virtual time, and draws what
-# happened.
+# `diagram` builds on this. It runs an operator, RxPY's or your own, over marbles in virtual time, and draws what happened:
 
 # %%
-diagram(ops.debounce(2), "-a--b----c-|")
+diagram(settled, "-a-b-----b----c-|", timespan=0.2)
 
 # %% [markdown]
-# When the source completes, there is nothing to wait for any more: `c` comes at once. A function of your own will do as
-# well as one of RxPY's operators:
-
-# %%
-diagram(settled, "-a-b-----b----c----|", timespan=0.2)
-
-# %% [markdown]
-# This time `b` was typed again. It comes out of `debounce`, but `distinct_until_changed` leaves it out. On a live socket
-# this would have taken 3.8 seconds, and here it took none.
+# This time `b` was typed again. It comes out of `debounce`, but `distinct_until_changed` leaves it out. And `c` comes as
+# soon as the source completes, since there is nothing more to wait for. Live, all this would have taken 3.2 seconds.
 #
 # ## Expect
 #
-# `expect` makes a test of it. It subscribes to an observable in virtual time, and compares what comes with marbles.
-# When they agree, it says nothing. Here is the same `typed` that ran live above:
+# `expect` makes a test of it. It subscribes to an observable in virtual time, and checks that what comes is what the
+# marbles say, each within half a timespan. When they agree, it says nothing; it needs no `assert`. `typed`, from above, has
+# its timespan, and the marbles that you expect need theirs:
 
 # %%
 expect(typed.pipe(settled), "------b-----c-|", timespan=0.2)
 
 # %% [markdown]
-# Otherwise it raises a `Mismatch`, which is an `AssertionError`, with both of them drawn. So it can stand in any test, of
-# pytest or others. Let us expect, wrongly, that `a` gets through:
+# Otherwise it raises a `Mismatch`, which is an `AssertionError`, so it can stand in any test. Let us expect, wrongly,
+# that `a` gets through:
 
 # %% tags=["raises-exception"]
 expect(typed.pipe(settled), "----a-b-----c-|", timespan=0.2)
@@ -257,66 +208,45 @@ expect(typed.pipe(settled), "----a-b-----c-|", timespan=0.2)
 # %% [markdown]
 # ## Operators with a clock of their own
 #
-# All this works as long as every operator asks the scheduler that the subscription gives it. Here is one that does not.
-# It was told to go by the system's clock, whoever subscribes:
+# All this works as long as every operator asks the scheduler that the subscription gives it. Here is one that was told to
+# go by RxPY's usual scheduler, whatever the subscription says:
 
 # %%
-stubborn = ops.delay(
-    0.5,
-    scheduler=TimeoutScheduler.singleton(),  # the system's clock
-)
-
+stubborn = ops.delay(0.5, scheduler=TimeoutScheduler.singleton())
 diagram(stubborn, "-a-b-|", timespan=0.5)
 
 # %% [markdown]
-# Nothing came. The virtual time was over before the first thread had woken up. And here is one that asks no scheduler
-# at all. (`do_action` calls a function with each value, and hands the value on.)
-
-
-# %%
-def sleepy(source):
-    return source.pipe(ops.do_action(lambda _: time.sleep(0.5)))
-
-
-diagram(sleepy, "-a-b-|", timespan=0.5)
-
-# %% [markdown]
-# This time you had to wait, but the virtual clock stood still meanwhile, so nothing is late. In both pictures a test
-# would see something else than a user does. The right way is to name no scheduler, and so to leave the choice to whoever
-# subscribes:
+# Nothing came: the virtual time was over before the first thread had woken up. So name no scheduler, and leave the choice
+# to whoever subscribes:
 
 # %%
 diagram(ops.delay(0.5), "-a-b-|", timespan=0.5)
 
 # %% [markdown]
+# A function that sleeps asks no scheduler at all, as in `ops.do_action(lambda _: time.sleep(0.5))`. (`do_action` calls it
+# with each value, and hands the value on.) A test then makes you wait, but the virtual clock stands still meanwhile,
+# so the test does not notice the delay.
+#
 # ## Record once, test ever after
 #
-# Marbles that you make up test what you have thought of. What a real server does is worth recording. `record(path)` makes
-# a function. Give it the channel as soon as that is made. It returns the channel, and from then on all that the channel
-# sends and receives goes into the file.
+# Made-up marbles test only what you have thought of. What a real server does is worth recording. `record(path)` makes a
+# function. Call it with a new channel, at once: it returns the channel, and from then on all that is sent and received
+# goes into the file. `to_marbles` shows what is in there, with its times rounded to the timespan:
 
 # %%
 session = folder / "session.jsonl"
 session.unlink(missing_ok=True)  # record never overwrites a file
-timeline = Timeline(resolution=0.2)
 
-with (
-    Live(timeline),
-    record(session)(WebSocketChannel.connect(server.url)) as channel,
-):
-    typed.pipe(timeline.trace("sink")).subscribe(channel.sink)
-    channel.stream.pipe(timeline.trace("stream")).run()
+with record(session)(WebSocketChannel.connect(server.url)) as channel:
+    typed.subscribe(channel.sink)
+    channel.stream.run()
 
-# %% [markdown]
-# From now on we need no server. `to_marbles` shows what is in the file, with its times rounded to the timespan:
-
-# %%
 print(to_marbles(session, timespan=0.2))
 
 # %% [markdown]
-# `replay` is an observable of what was received, each message at its time. (It is not the operator `ops.replay` of lesson
-# 2.) It goes by the scheduler of its subscription, so it can be tested like `cold`. `expect` rounds, too, so it does not
-# matter that a message came some milliseconds late:
+# `replay` is an observable of what was received, each message at its time. (The operator `ops.replay` is something else.)
+# It goes by the scheduler of its subscription, so it can be tested like `cold`. That `expect` rounds is of use here: a
+# message that came some milliseconds late does not matter.
 
 # %%
 expect(replay(session), "-a-b-----c----|", timespan=0.2)
@@ -359,7 +289,7 @@ solved_1 = check(
 #
 # Write `test`. It is given an operator that should do what `settled` does, and fails with an `AssertionError` if it does
 # not. Two wrong ones are waiting: one does not debounce, the other lets the same pass twice in a row. Use `cold` and
-# `expect`.
+# `expect`. What `diagram` drew for `settled` is enough for both, and `print(diagram(…).to_marbles())` writes it.
 
 
 # %% tags=["exercise"]
@@ -369,8 +299,8 @@ def test(operator):
 
 # %% tags=["solution"]
 def test(operator):
-    typed = cold("-a-b-----b-----c-----|", timespan=0.2)
-    expect(typed.pipe(operator), "------b-----------c--|", timespan=0.2)
+    typed = cold("-a-b-----b----c-|", timespan=0.2)
+    expect(typed.pipe(operator), "------b---------(c,|)", timespan=0.2)
 
 
 # %% tags=["check"]
@@ -400,15 +330,14 @@ solved_2 = check(
     lambda: of_the_right_one(test),
     "(a,|)",
     {"a": "passed"},
-    hint="settled is right, so test(settled) has to pass. Run it in a cell of its own: it tells "
-    "where it does not. diagram(settled, …, timespan=0.2) shows what is right.",
+    hint="settled is right, so test(settled) has to pass. Do cold and expect both have timespan=0.2?",
 ) and check(
     "Exercise 2 (the wrong ones fail)",
     lambda: of_the_wrong_ones(test),
     "(a,b,|)",
     {"a": "no debounce: failed", "b": "twice: failed"},
-    hint="A test that only returns or draws never fails. Let two letters be typed quickly, "
-    "and after a pause the second one again.",
+    hint="A test that only returns or draws never fails, nor one that does not use `operator`.\n"
+    "Let two letters be typed quickly, and after a pause the second one again.",
 )
 
 # %% [markdown]
@@ -463,8 +392,8 @@ solved_3 = check(
 # ## What to take along
 #
 # - `timeline.trace(name, keep=…)` shows any place of a running pipe, and changes nothing there.
-# - A test that sleeps is slow, and depends on the computer. In virtual time it takes none, and the result is always the
-#   same.
+# - A test that sleeps is slow, and depends on the computer. In virtual time it is quick, and always
+#   says the same.
 # - That works for operators that leave the choice of the scheduler to the subscription. Nothing in a pipe should sleep.
 # - `diagram` draws an operator, and `expect` tests it. `record` and `replay` bring a live session into a test.
 #

@@ -6,8 +6,8 @@
 # After this lesson you will be able to
 #
 # - show the latest of a stream in one place that is drawn again and again;
-# - tell in which of its four states a stream is for whoever watches it;
-# - say what a builder may do, and which work belongs into the stream instead;
+# - tell which of four states a stream is in;
+# - say what a builder may do, and which work belongs in the stream instead;
 # - show errors, the end, and the text of strangers without harm.
 
 # %%
@@ -42,35 +42,34 @@ from rxecho.printable import printable
 opened = ExitStack()
 server = opened.enter_context(EchoServer())
 
+
+def connect(path):
+    """A channel to the practice server, closed by the last cell."""
+    return opened.enter_context(WebSocketChannel.connect(server.url_for(path)))
+
+
 # %% [markdown]
 # ## Lines that scroll by
 #
-# The first idea for showing a stream is to print each message. The practice server's path `/slow` echoes, too, but takes
-# its time: here one second. Run the next two cells one right after the other.
+# The first idea is to print each message. The path `/slow` echoes after two seconds. Run the next
+# two cells one right after the other.
 
 # %%
-slow = opened.enter_context(WebSocketChannel.connect(server.url_for("/slow?delay=1")))
+slow = connect("/slow?delay=2")
 slow.stream.subscribe(print)
 
 for price in ["DART 100.70", "DART 99.75", "DART 100.64"]:
     slow.sink.add(price)
 
 # %%
-time.sleep(1.5)  # a cell about something else, which takes its time
-6 * 7
+time.sleep(2.5)  # a cell about something else, which takes its time
 
 # %% [markdown]
-# The cell that asked for the prices shows nothing. They stand where they do not belong, under the cell that happened to
-# run when they came. And there are three lines, where you wanted one: the latest price. Tomorrow there would be
-# thousands.
+# The cell that asked for the prices shows nothing. They stand under another one, which happened to run when they came.
+# And there are three lines, where you wanted one: the latest price.
 #
-# What we want is a place on the screen that shows the latest, and is drawn again when there is something newer.
-# Flutter, from whose cookbook our recipe is, has a `StreamBuilder` for that:
-#
-# | | Dart | Python |
-# | --- | --- | --- |
-# | listen | `StreamBuilder(stream: channel.stream, builder: …)` | `StreamBuilder(channel.stream, builder)` |
-# | show | `snapshot.hasData ? '${snapshot.data}' : ''` | `snapshot.data if snapshot.has_data else ""` |
+# We want one place on the screen, drawn again when there is something newer. Flutter's recipe has a `StreamBuilder` for
+# that, and so has rxecho.
 #
 # ## Snapshots
 #
@@ -79,38 +78,31 @@ time.sleep(1.5)  # a cell about something else, which takes its time
 #
 # | `ConnectionState` | |
 # | --- | --- |
-# | `NONE` | there is no stream yet |
+# | `NONE` | there is no stream yet, as for `StreamBuilder(None, …)` |
 # | `WAITING` | somebody has subscribed, and nothing has come |
 # | `ACTIVE` | values come; the latest of them is the data |
 # | `DONE` | it is over, completed or with an error |
 #
-# The operator `snapshots()` turns a stream into its snapshots, so that you can see them. The ticker's first quote comes
-# at once; we skip it, to see the waiting as well.
+# The operator `snapshots()` turns a stream into its snapshots. The ticker's first quote comes at once; we skip it, to see
+# the waiting.
 
 
 # %%
 def brief(snapshot):
-    """A snapshot in two words, for a marble."""
-    if snapshot.has_error:
-        return f"{snapshot.connection_state.name} {type(snapshot.error).__name__}"
-    if snapshot.has_data:
-        return f"{snapshot.connection_state.name} {snapshot.data}"
-    return snapshot.connection_state.name
+    return f"{snapshot.connection_state.name} {snapshot.data}"
 
 
 timeline = Timeline(resolution=0.2)
-url = server.url_for("/ticker?interval=0.6&seed=1")
+ticker = connect("/ticker?interval=0.6&seed=1")
 
-with Live(timeline), WebSocketChannel.connect(url) as ticker:
+with Live(timeline):
     ticker.stream.pipe(
         ops.skip(1),
-        ops.map(json.loads),
-        ops.map(lambda quote: quote["price"]),
+        ops.map(lambda message: json.loads(message)["price"]),
         ops.take_until(reactivex.timer(1.6)),
         timeline.trace("price"),
         snapshots(),
-        ops.map(brief),
-        timeline.trace("snapshots"),
+        timeline.trace("snapshots", keep=brief),
     ).run()
 
 # %% [markdown]
@@ -119,8 +111,8 @@ with Live(timeline), WebSocketChannel.connect(url) as ticker:
 #
 # ## The builder
 #
-# That function is the **builder**: it is given a snapshot, and returns what is to be drawn. It is a plain function. You
-# can call it yourself, with a snapshot that you have made yourself. A builder that thinks of nothing but data:
+# That function is the **builder**: it is given a snapshot, and returns what is to be drawn. You can call it yourself,
+# with a snapshot that you have made. This one thinks of nothing but data:
 
 
 # %%
@@ -128,30 +120,11 @@ def hasty(snapshot):
     return f"The server says: {snapshot.data}"
 
 
-[
-    hasty(AsyncSnapshot.with_data(ConnectionState.ACTIVE, "Hello!")),
-    hasty(AsyncSnapshot.waiting()),
-]
+hasty(AsyncSnapshot.waiting())
 
 # %% [markdown]
-# The server has not said "None". It has said nothing. And a builder that works with the data fails at the very first
-# drawing. `reactivex.never()` is a stream on which nothing ever comes:
-
-
-# %% tags=["raises-exception"]
-def loud(snapshot):
-    return snapshot.data.upper()
-
-
-with Live(StreamBuilder(reactivex.never(), loud)):
-    pass
-
-# %% [markdown]
-# The exception went to whoever drew, and that was our cell. Had the picture already been there, it would have been the
-# thread that draws it again: that prints a traceback, somewhere, and the picture stands still until the builder can draw again. The stream
-# does not notice either of them.
-#
-# So a builder looks at `has_data` first. (An empty text is data. `None` is none.)
+# The server has not said "None". It has said nothing. So a builder looks at `has_data` first. (An empty text counts as
+# data, `None` does not.)
 
 
 # %%
@@ -159,51 +132,48 @@ def draw(snapshot):
     return f"The server says: {snapshot.data}" if snapshot.has_data else "Nothing yet"
 
 
-[
-    draw(AsyncSnapshot.nothing()),
-    draw(AsyncSnapshot.waiting()),
-    draw(AsyncSnapshot.with_data(ConnectionState.ACTIVE, "Hello!")),
-]
+draw(AsyncSnapshot.waiting())
 
 # %% [markdown]
 # ## One place on the screen
 #
-# `StreamBuilder` subscribes to a stream and draws what the builder makes of its latest snapshot. As the value of a cell
-# it stays alive after the cell has ended: the notebook draws it again in place, until its stream has ended.
+# `StreamBuilder` subscribes to a stream at once, and draws what the builder makes of its latest snapshot. On the last line
+# of a cell it is drawn in one place, again and again, also after the cell has ended, until its stream ends.
 
 # %%
 # this picture changes while messages arrive
-channel = opened.enter_context(WebSocketChannel.connect(server.url))
+channel = connect("/")
 latest = StreamBuilder(channel.stream, draw)
 latest
 
 # %% [markdown]
-# Before anything is sent, it says "Nothing yet". (Unless you only read this notebook: then you see the last picture.)
-# Keep your eye on it while you run the next cell, which draws nothing itself. It waits for its answer in the way that
-# lesson 2 taught: subscribe first, then send.
+# Before anything is sent, it says "Nothing yet". (If you only read this notebook, you see the last picture.) Keep your eye
+# on it while you run the next cell.
 
 # %%
 answer = channel.stream.pipe(ops.first(), ops.to_future(Future))  # subscribes now
 channel.sink.add("Hello, screen!")
 answer.result(timeout=5)
-
-time.sleep(0.5)  # the picture is drawn again within a tenth of a second
 latest.snapshot
 
 # %% [markdown]
-# Change the text and run the cell again, as often as you like. Nothing scrolls by. (In a program that runs in a
-# terminal, `Live` draws the same `StreamBuilder`, for as long as its block runs.)
+# Change the text and run the cell again. Nothing scrolls by. (`Live` draws a `StreamBuilder`, too, in a terminal as well,
+# for as long as its block runs.)
 #
 # ## The pace of the display
 #
-# When does the builder run? Not when a message comes. It runs when the display draws: a few times a second, unless you say
-# otherwise. A builder should only draw; this one also tells when it does, so that we can see it beside the
-# stream. The display draws every 0.8 seconds, a message comes every 0.4.
+# When does the builder run? Not when a message comes, but when the display draws: a few times a second, unless you say
+# otherwise. A builder should only draw; this one also tells when, so that we can see it. A quote comes every 0.4 seconds,
+# and the display draws once a second.
 
 # %%
 timeline = Timeline(resolution=0.2)
-numbers = opened.enter_context(WebSocketChannel.connect(server.url))
-six = numbers.stream.pipe(ops.take(6), timeline.trace("stream"))
+ticker = connect("/ticker?interval=0.4&count=5&seed=1")
+numbers = ticker.stream.pipe(
+    ops.skip(1),
+    ops.map(lambda message: json.loads(message)["sequence"]),
+    timeline.trace("number"),
+)
 drawings = Subject()
 drawings.pipe(timeline.trace("drawn")).subscribe()
 
@@ -213,51 +183,25 @@ def draw_and_tell(snapshot):
     return draw(snapshot)
 
 
-counted = StreamBuilder(six, draw_and_tell)
-sixth = numbers.stream.pipe(ops.take(6), ops.to_future(Future))
-counting = reactivex.timer(0.2, 0.4).pipe(ops.map(str), ops.take(6))
-
-with Live(timeline):
-    with Live(counted, refresh_per_second=1.25):
-        counting.subscribe(numbers.sink.add)
-        sixth.result(timeout=10)
-    drawings.on_completed()
+latest_number = StreamBuilder(numbers, draw_and_tell)
+with Live(timeline), Live(latest_number, refresh_per_second=1):
+    ticker.sink.done.result(timeout=10)
 
 # %% [markdown]
-# At first there is nothing, which is `None`. Every other number was never drawn, and nobody has missed it: by then
-# there was a newer one. At the end it is drawn once more, so the last value is always there. However fast a stream is, its display costs the same. Here are 10,000
-# messages, as fast as they can be read. The builder runs fewer than a thousand times, and still draws the last of them:
-
-# %%
-fast = opened.enter_context(
-    WebSocketChannel.connect(server.url_for("/ticker?interval=0&count=10000&seed=1"))
-)
-runs = []
-
-
-def draw_and_count(snapshot):
-    runs.append(snapshot)
-    return draw(snapshot)
-
-
-with Live(StreamBuilder(fast.stream, draw_and_count)):
-    fast.sink.done.result(timeout=50)
-
-len(runs) < 1000
-
-# %% [markdown]
-# ## Work that belongs into the stream
+# At first there is nothing, which is `None`. 2 and 4 were never drawn: by then there was a newer number. At the end it is drawn
+# once more, so the last one is always there. A stream may be a thousand times as fast: its display costs the same.
 #
-# Beside a text, a builder may return any **renderable**: something that the library Rich can draw, such as a `Table` or
-# a `Panel`. We want a table of the latest price of each symbol. This builder notes the prices while it draws. The ticker
-# sends 100 quotes of four symbols at once.
+# ## Work that belongs in the stream
+#
+# Besides a text, a builder may return any **renderable**: something that the library Rich can draw, such as a `Table` or
+# a `Panel`. We want a table of the latest prices. This builder notes them while it draws, and six quotes come at once.
 
 
 # %%
 def price_table(prices):
     table = Table("symbol", "price")
-    for symbol in sorted(prices):
-        table.add_row(symbol, f"{prices[symbol]:.2f}")
+    for symbol, price in sorted(prices.items()):
+        table.add_row(symbol, f"{price:.2f}")
     return table
 
 
@@ -266,24 +210,19 @@ noted = {}
 
 def note_and_draw(snapshot):
     if snapshot.has_data:
-        quote = json.loads(snapshot.data)
-        noted[quote["symbol"]] = quote["price"]
+        noted[snapshot.data["symbol"]] = snapshot.data["price"]
     return price_table(noted)
 
 
-burst = opened.enter_context(
-    WebSocketChannel.connect(server.url_for("/ticker?interval=0&count=100&seed=1"))
-)
-board = StreamBuilder(burst.stream, note_and_draw)
+burst = connect("/ticker?interval=0&count=6&seed=1")
+board = StreamBuilder(burst.stream.pipe(ops.map(json.loads)), note_and_draw)
 burst.sink.done.result(timeout=10)
 board
 
 # %% [markdown]
-# One symbol of four: the builder saw one message of a hundred, and knows nothing of the others. What has to happen with
-# *each* message belongs into the stream, where nothing is left out. `scan` keeps the prices, and the builder is left with
-# the drawing.
-#
-# With `initial_data` there are data before the first message: here an empty dictionary, as `scan` begins with one.
+# One symbol of four: when the builder first ran, five of the six messages had gone by. What has to happen with *each*
+# message belongs in the stream, where nothing is left out. There `scan` keeps the prices, and the builder only draws. The
+# same six quotes, slower, to watch. (Try `interval=0`: it is right, too.)
 
 
 # %%
@@ -292,54 +231,36 @@ def with_price(prices, quote):
 
 
 timeline = Timeline(resolution=0.2)
-ticker = opened.enter_context(
-    WebSocketChannel.connect(server.url_for("/ticker?interval=0.4&count=6&seed=1"))
-)
+ticker = connect("/ticker?interval=0.4&count=6&seed=1")
 prices = ticker.stream.pipe(
     ops.map(json.loads),
     timeline.trace("quote", keep=lambda quote: quote["symbol"]),
     ops.scan(with_price, {}),
-    timeline.trace("prices", keep=len),
+    timeline.trace("symbols so far", keep=len),
 )
 board = StreamBuilder(
     prices,
-    lambda snapshot: price_table(snapshot.data or {}),
-    initial_data={},
+    lambda snapshot: price_table(snapshot.data if snapshot.has_data else {}),
 )
 
 with Live(timeline), Live(board):
     ticker.sink.done.result(timeout=10)
 
 # %% [markdown]
-# (`snapshot.data or {}`, because an error takes the data away. That is next.)
-#
 # ## Errors and the end
 #
-# The path `/flaky?after=2` echoes two messages, and then the connection breaks. What does our `draw` show?
+# On the path `/flaky?after=1` the connection breaks after one message. What does our `draw` show?
 
 # %%
-timeline = Timeline(resolution=0.2)
-flaky = opened.enter_context(WebSocketChannel.connect(server.url_for("/flaky?after=2")))
+flaky = connect("/flaky?after=1")
 told = StreamBuilder(flaky.stream, draw)
-flaky.stream.pipe(
-    snapshots(),
-    ops.map(brief),
-    timeline.trace("snapshots"),
-).subscribe()
-
-with Live(timeline):
-    reactivex.interval(0.4).pipe(
-        ops.map(lambda n: f"Hello {n}"),
-        ops.take(2),
-    ).subscribe(flaky.sink.add)
-    flaky.sink.done.result(timeout=10)
-
+flaky.sink.add("Hello!")
+flaky.sink.done.result(timeout=10)
 told
 
 # %% [markdown]
-# "Nothing yet" is wrong: two messages have come, and then it broke. A snapshot holds data or an error, never both. So `has_data`
-# is false, and `draw` knows only one reason for that. Note also how the picture ends: the error has become a value,
-# `DONE` with a `ConnectionLost`, and the snapshots themselves complete.
+# "Nothing yet" is wrong: a message has come. But a snapshot holds data or an error, never both. So `has_data` is false,
+# and `draw` knows only one reason for that.
 
 
 # %%
@@ -349,58 +270,36 @@ def tell(snapshot):
     return draw(snapshot)
 
 
-StreamBuilder(flaky.stream, tell)
+tell(told.snapshot)
 
 # %% [markdown]
-# A stream that completes is `DONE`, too, with the last data that it brought. When you want to show that it is over, look
-# at `connection_state`.
+# The state is `DONE`. A stream that completes is `DONE`, too, with its last data: to show that it is over, ask whether
+# `snapshot.connection_state is ConnectionState.DONE`.
 #
 # ## The text of strangers
 #
-# Rich has a markup of its own: `[bold red]` begins what is to be bold and red, `[/]` ends it, and `:fire:` is a small
-# picture of a fire. That is handy for your own text. But a message was written by somebody else. (The two operators
-# wait for the first snapshot with data.)
+# Rich has a markup of its own: `[bold red]` begins what is to be bold and red, and `[/]` ends it. That is handy for your
+# own text. But a message was written by somebody else. Here is what a builder draws that takes it for markup:
 
 # %%
-with WebSocketChannel.connect(server.url) as stranger:
-    stranger.sink.add("[bold red]The server is down![/] Send your password.")
-    said = stranger.stream.pipe(
-        snapshots(),
-        ops.first(lambda snapshot: snapshot.has_data),
-    ).run()
-
-
-def naive(snapshot):
-    return Panel(Text.from_markup(snapshot.data), width=50)
-
-
-naive(said)
+message = "[bold red]The server is down![/] Send your password."
+Panel(Text.from_markup(message), width=50)
 
 # %% [markdown]
-# A stranger has chosen how your screen looks. `Panel(snapshot.data)` would do the same, since a panel takes a text for
-# markup. And one who sends a mark that ends nothing breaks your picture:
+# A stranger has chosen how your screen looks. (`Panel(message)` does the same, and so does a cell of a `Table`.) And a
+# mark that ends nothing breaks the picture:
 
 # %% tags=["raises-exception"]
-naive(AsyncSnapshot.with_data(ConnectionState.ACTIVE, "[/]"))
+Text.from_markup("[/]")
 
 # %% [markdown]
-# A plain text that a builder returns is safe: `StreamBuilder` shows it as it is. Inside a renderable, say that it is
-# text and nothing else, with `Text(printable(message))`. `Text` knows no markup, and `printable` makes the characters
-# visible that would command a terminal, such as the one that begins "clear the screen".
-
-
-# %%
-def careful(snapshot):
-    return Panel(Text(printable(snapshot.data)), width=50)
-
-
-careful(said)
+# A plain text that a builder returns is safe: `StreamBuilder` does both of the following for you. Inside a renderable, say
+# `Text(printable(message))`. `Text` knows no markup, and `printable` makes visible what would command a terminal, such
+# as `\x1b`, with which "clear the screen" begins. You then see `\e`.
 
 # %%
-careful(AsyncSnapshot.with_data(ConnectionState.ACTIVE, "\x1b[2JAll gone[/]"))
-
-# %%
-StreamBuilder(reactivex.of(said.data), draw)
+message = "\x1b[2J[bold red]All gone[/]"
+Panel(Text(printable(message)), width=50)
 
 # %% [markdown]
 # ## Exercises
@@ -426,8 +325,15 @@ def status(snapshot):
 
 
 # %% tags=["check"]
+def asked(snapshot):
+    told = status(snapshot)
+    if told is None:
+        raise TypeError("`status` returned None (is a return missing?)")
+    return told
+
+
 def statuses(stream):
-    return stream.pipe(snapshots(), ops.map(status))
+    return stream.pipe(snapshots(), ops.map(asked))
 
 
 def statuses_of_a_break():
@@ -446,8 +352,8 @@ solved_1 = [
         lambda: statuses(cold("--a--e--|", words)),
         "w-a--e--(o,|)",
         words,
-        hint="Which of the four states is the last? The second message here is empty, "
-        "and that is not the same as none.",
+        hint="Which state is the last? It is a `ConnectionState`, not a text. And the second "
+        "message is empty, which is not none.",
     ),
     check(
         "Exercise 1, a stream without a message",
@@ -493,20 +399,30 @@ quotes = {
     "c": {"symbol": "A", "price": 9},
     "d": {"symbol": "A", "price": 8},
 }
+
+
+def highest_twice():
+    """What comes in two subscriptions, one after the other."""
+    once = highest(cold("-a-b-c-d|", quotes))
+    if not isinstance(once, reactivex.Observable):
+        return once
+    return reactivex.concat(once, once)
+
+
 solved_2 = check(
     "Exercise 2",
-    lambda: highest(cold("-a----b----c----d-|", quotes)),
-    "-a----b----c----c-|",
+    highest_twice,
+    "-a-b-c-c-a-b-c-c|",
     {"a": {"A": 7}, "b": {"A": 7, "B": 5}, "c": {"A": 9, "B": 5}},
     hint="Compare with the price that is there, if there is one. And leave the old "
-    "dictionary as it is: it has been handed on already.",
+    "dictionary as it is: it has been handed on already. (The check subscribes twice.)",
 )
 
 # %% [markdown]
 # ### Exercise 3: a card for strangers
 #
 # Write the builder `card`. It returns a `Panel` with the latest message in it, each character as it was sent, or made
-# visible where it would command the terminal. Before the first message, the panel says `Nothing yet`.
+# visible where it would command the terminal. Before the first message, the panel says `Nothing yet`. (Leave errors aside.)
 
 
 # %% tags=["exercise"]
@@ -536,8 +452,11 @@ def framed(renderable):
 
 
 def cards(*messages):
-    if card(AsyncSnapshot.waiting()) is ...:
+    before = card(AsyncSnapshot.waiting())
+    if before is ...:
         return ...
+    if before is None:
+        raise TypeError("`card` returned None (is a return missing?)")
     with WebSocketChannel.connect(server.url) as stranger:
         shown = StreamBuilder(stranger.stream, card)
         read = [framed(shown)]
@@ -567,11 +486,11 @@ solved_3 = check(
 # ## What to take along
 #
 # - A snapshot says how a stream stands: its state, and data, an error, or neither. Look before you use `data`.
-# - A `StreamBuilder` shows the latest in one place, drawn at the pace of the display, however fast the messages are.
-# - A builder only draws. Whatever has to happen with each message belongs into the stream.
-# - Foreign text is a plain text, or `Text(printable(message))` inside of a renderable.
+# - A `StreamBuilder` shows the latest in one place, at the pace of the display.
+# - A builder only draws. Whatever has to happen with each message belongs in the stream.
+# - Foreign text is a plain text, or `Text(printable(message))` inside a renderable.
 #
-# A display may leave messages out. What if none of them may be lost, and there are more than you can take? That is
+# A display may leave messages out. What if none may be lost, and there are more than you can take? That is
 # [7. Too fast](07-too-fast.ipynb).
 
 # %%

@@ -12,11 +12,10 @@
 # - say why `sink.add` may make you wait.
 
 # %%
-import json
 import time
 from concurrent.futures import Future
 from contextlib import ExitStack
-from threading import Event, Thread
+from threading import Event
 
 import reactivex
 from reactivex import Observable
@@ -34,307 +33,193 @@ server = opened.enter_context(EchoServer())
 # %% [markdown]
 # ## A subscriber that is too slow
 #
-# The practice server's ticker sends a quote every 0.2 seconds. Your subscriber takes 0.5 seconds over each: it writes to
-# a slow disk, asks a model, draws a large picture. Here it sleeps. What becomes of the quotes?
+# A message comes every 0.2 seconds, and your subscriber takes 0.5 seconds over each: it writes to a slow disk, or asks a
+# model. Here it sleeps. A neighbour on the same channel does next to nothing.
 
 
 # %%
-def ticks(count, interval=0.2):
-    """1, 2, 3, …: the numbers of a ticker's quotes, over a channel of their own."""
-    url = server.url_for(f"/ticker?interval={interval}&count={count}&seed=1")
-    channel = opened.enter_context(WebSocketChannel.connect(url))
-    return channel.stream.pipe(ops.map(lambda quote: json.loads(quote)["sequence"]))
-
-
 def slow(seconds):
     """Work so long on each value, and hand it on."""
     return ops.do_action(lambda _: time.sleep(seconds))
 
 
+def watch(**pipes):
+    """Send five messages, and draw what comes out of each subscriber's pipe."""
+    timeline = Timeline(resolution=0.1)
+    with WebSocketChannel.connect(server.url) as channel, Live(timeline):
+        reactivex.interval(0.2).pipe(
+            ops.take(5),
+            ops.map(lambda n: str(n + 1)),
+            timeline.trace("sent"),
+        ).subscribe(channel.sink.add)
+        echoes = channel.stream.pipe(ops.take(5))
+        reactivex.merge(
+            *(echoes.pipe(*pipe, timeline.trace(name)) for name, pipe in pipes.items())
+        ).run()
+
+
+watch(slow=[slow(0.5)], neighbour=[])
+
 # %% [markdown]
-# Two clients listen to a ticker of five quotes. The first one is quick, and so shows when they are sent.
-
-# %%
-timeline = Timeline(resolution=0.1)
-
-quick = ticks(5).pipe(timeline.trace("quick"))
-late = ticks(5).pipe(
-    timeline.trace("arrives"),
-    slow(0.5),
-    timeline.trace("handled"),
-)
-
-with Live(timeline):
-    reactivex.merge(quick, late).run()
-
-# %% [markdown]
-# Nothing is lost, but everything is late, and later with each value. Even *arrives* is late, which stands in front of the
-# slow step. There are two reasons:
+# Nothing is lost, but everything is late, and later with each message, for the neighbour, too. There are two reasons:
 #
 # - Notifications are serialized, as in lesson 3. While 1 is being worked on, 2 cannot be handed over.
-# - A channel has one thread. It reads from the socket, calls you, and reads again when you return. While you work, nobody
-#   reads.
+# - A channel has one thread. It reads from the socket, calls one subscriber after the other, and reads again when the
+#   last one returns. While you work, nobody reads.
 #
 # What the server sends meanwhile waits in the operating systems of both machines. A **buffer** is a place where values
 # wait until somebody has time for them, and TCP, which carries the WebSocket's bytes, has one at each end of a connection.
-# They are large, but not endless. When they are full, TCP has the sender stop, and the server's `send` waits until you
-# read again. That is **flow control**: nobody sends more than the other end has room for.
+# When both are full, TCP has the sender stop, and the server cannot send until you read again. That is **flow control**:
+# nobody sends more than the other end has room for.
 #
 # ## How far the pressure reaches
 #
-# The same holds in the other direction. You will now send 48 messages of 1 MiB each to the echo server, and not be there
-# when they come back: the subscriber is held at the first one. Look how much waits after a second.
+# Send more than fits into these buffers: 48 messages of 1 MiB each. When the first echo comes, the subscriber is busy with
+# it for a second, and then notes how far your sending has come.
 
 # %%
 MIB = 2**20
 channel = opened.enter_context(WebSocketChannel.connect(server.url))
-
-go_on, over, echoes = Event(), Event(), []
-
-
-def work(message):
-    go_on.wait(timeout=30)  # busy, until the next cell says go on; 30 s at most, each
-    echoes.append(len(message))
+sent, notes = [], []
 
 
-def send_all(sink):
-    for _ in range(48):
-        sink.add(bytes(MIB))
+def work(_):
+    if not notes:
+        time.sleep(1)  # busy with the first
+    notes.append((len(sent), channel.sink.buffered_amount))
 
 
-channel.stream.pipe(ops.take(48)).subscribe(work, on_completed=over.set)
+done = channel.stream.pipe(
+    ops.take(48),
+    ops.do_action(work),
+    ops.to_future(Future),
+)
+for number in range(48):
+    channel.sink.add(bytes(MIB))
+    sent.append(number)
 
-sending = Thread(target=send_all, args=[channel.sink])
-sending.start()
-opened.callback(sending.join, timeout=30)
-opened.callback(go_on.set)  # the last cell says it, too, before it waits and closes
-sending.join(timeout=1)  # wait for its end, a second at most
-
-waiting = channel.sink.buffered_amount
-{"still sending": sending.is_alive(), "4 to 5 MiB wait": 4 * MIB < waiting <= 5 * MIB}
+done.result(timeout=30)
+sent_then, waiting = notes[0]
+{"all sent": sent_then == 48, "4 MiB wait": waiting > 4 * MIB, "echoes": len(notes)}
 
 # %% [markdown]
-# Your *subscriber* is busy, and so your *sending* has come to a halt. Nobody reads the echoes, so the server cannot send
-# more of them; until it can, it does not read either; so nothing more leaves your
-# machine.
+# After that second, not all had been sent. Your *subscriber* was busy, and so your *sending* had come to a halt: the `for` stood
+# still inside `add`. Nobody read the echoes, so the server could not send more of them; until it could, it did not read
+# either; so nothing more left your machine. Once the subscriber was free, all 48 came. This is **backpressure**: a receiver
+# that is busy slows the sender down, through everything in between.
 #
 # `sink.buffered_amount` says how many bytes you have added that the operating system has not taken yet. While these are
-# more than 4 MiB, `add` waits. If it did not, whatever you send would pile up in your memory, a large file as a whole.
-#
-# What you see is **backpressure**: a receiver that is busy slows the sender down, through everything in between. Let the
-# subscriber go on, and all of it flows:
-
-# %%
-go_on.set()
-over.wait(timeout=30)
-sending.join(timeout=30)
-
-{"still sending": sending.is_alive(), "echoes": len(echoes)}
-
-# %% [markdown]
-# One warning. Inside a subscriber, on the channel's own thread, `add` does not wait: nobody would be left to read. So do
-# not send much from there.
-#
-# ## Late for everybody
-#
-# To be late may be all right for you. But the stream is multicast, and the channel's thread calls one subscriber after
-# the other. Here, two listen to the same echoes. The second one does next to nothing.
-
-
-# %%
-def slow_and_quick(*between):
-    """Four messages, one every 0.2 s, for a slow subscriber and a quick one."""
-    # between: operators in front of the slow step, later
-    timeline = Timeline(resolution=0.1)
-    with WebSocketChannel.connect(server.url) as channel, Live(timeline):
-        echoes = channel.stream.pipe(ops.take(4))
-        reactivex.interval(0.2).pipe(
-            ops.take(4),
-            ops.map(str),
-            timeline.trace("sink"),
-        ).subscribe(channel.sink.add)
-        reactivex.merge(
-            echoes.pipe(*between, slow(0.5), timeline.trace("slow")),
-            echoes.pipe(timeline.trace("quick")),
-        ).run()
-
-
-slow_and_quick()
-
-# %% [markdown]
-# `time.sleep` in one subscriber has made the other one late, too. So slow work does not belong on the channel's thread.
+# more than 4 MiB, `add` waits. If it did not, a large file would pile up in your memory as a whole.
 #
 # ## A queue without an end
 #
-# `observe_on` hands everything over to a scheduler, and returns at once. In lesson 5 we named no scheduler. Here a thread is
-# what we want, so we name one: every piece of work of a `NewThreadScheduler` has a thread of its own.
+# To be late may be all right for you, but not for your neighbour. So slow work does not belong on the channel's thread.
+# `observe_on` hands notifications over to a scheduler, and returns at once. A `NewThreadScheduler` works them off on
+# another thread, still one by one:
 
 # %%
-slow_and_quick(ops.observe_on(NewThreadScheduler()))
+watch(slow=[ops.observe_on(NewThreadScheduler()), slow(0.5)], neighbour=[])
 
 # %% [markdown]
-# The quick one is on time. But look where the values wait now. `stall` holds a subscriber at the first of 1,000 messages,
-# counts how many have arrived after a second, and only then lets it go on.
+# The neighbour is on time. But where do the values wait now? `stall` has a subscriber busy with the first of 1,000
+# messages for a second, and counts how many have arrived by then.
 
 
 # %%
 def stall(hand_over):
-    """Hold a subscriber at the first of 1,000 messages, and count."""
-    arrived, handled = [], []
-    go_on = Event()
+    arrived, notes = [], []
 
-    def work(number):
-        go_on.wait(timeout=30)
-        handled.append(number)
+    def work(_):
+        if not notes:
+            time.sleep(1)  # busy with the first, while as many arrive as can
+        notes.append(len(arrived))
 
-    over = ticks(1000, interval=0).pipe(
-        ops.do_action(arrived.append),
-        hand_over,
-        ops.do_action(work),
-        ops.to_future(Future),
-    )
-    time.sleep(1)  # as many arrive as can
-    meanwhile = len(arrived)
-    go_on.set()
-    over.result(timeout=30)
-    return {"arrived meanwhile": meanwhile, "handled in the end": len(handled)}
+    url = server.url_for("/ticker?interval=0&count=1000")
+    with WebSocketChannel.connect(url) as channel:
+        channel.stream.pipe(
+            ops.do_action(arrived.append),
+            hand_over,
+            ops.do_action(work),
+        ).run()
+    return {"arrived meanwhile": notes[0], "handled in the end": len(notes)}
 
 
 stall(ops.observe_on(NewThreadScheduler()))
 
 # %% [markdown]
-# All 1,000 have arrived. One is in work, and 999 wait in a list; of a million, nearly a million would. The channel's thread
-# is free, so it reads on and on, and the server has no reason to slow down. The queue has cut the backpressure off. Such a
-# program passes every test, and after some days it has no memory left.
+# One is in work, and 999 wait in a list; of a million, nearly a million would. The channel's thread is free, so it reads on
+# and on, and the server has no reason to slow down. The queue has cut the backpressure off. Such a program passes every
+# test, and after some days it has no memory left.
 #
-# `rxecho.operators.bounded` does the same with a limit:
+# `rxecho.operators.bounded` hands over to another thread, too, but lets only so many wait:
 
 # %%
 stall(bounded(100))
 
 # %% [markdown]
-# 102: one is in work, 100 wait, and one stands at the door, where the channel's thread waits with it. Nothing more is read,
-# the rest stays with TCP and the server, and still nothing is lost. As long as there is room, a quick neighbour is on
-# time, as with `observe_on`.
+# 102: one is in work, 100 wait, and one stands at the door, where the channel's thread waits with it. The rest stays with
+# TCP and the server, and still nothing is lost. As long as there is room, a neighbour is on time.
 #
-# So a buffer is good for a burst: some values at once, and then a pause to catch up. Where values are too fast *on
-# average*, every buffer is full in the end, whatever its size. Then you have to decide something.
+# So a buffer is good for a burst, with a pause after it to catch up. Where values are too fast *on average*, every buffer
+# is full in the end. Then you have to decide something.
 #
 # ## When it is full
 #
-# What `bounded` does then is its second argument. `"block"`, to wait, is what you saw. `"error"` gives up. (The traceback
-# may be long; its last line matters.)
+# The second argument of `bounded` says what it does then. `"block"`, to wait, is what you saw. `"error"` gives up. (The
+# traceback may be long; its last line matters.)
 
 # %% tags=["raises-exception"]
-ticks(10, interval=0).pipe(bounded(2, "error"), slow(0.2)).run()
+stall(bounded(100, "error"))
 
 # %% [markdown]
-# `"drop_oldest"` and `"drop_newest"` let one value go for each that is too many. And often only one still matters, the
-# newest. Then you want **conflation**: whatever comes while the subscriber is busy becomes one value. The operator for it
-# is `conflate`. In this picture each marble stands where the work on it *begins*.
+# `"drop_oldest"` lets the one go that has waited longest, `"drop_newest"` the one that comes. And often only the newest
+# still matters. Then you want **conflation**: whatever comes while the subscriber is busy becomes one value. `conflate` does
+# that, on another thread, too.
 
 # %%
-timeline = Timeline(resolution=0.1)
-
-strategies = {
-    "drop_newest": bounded(2, "drop_newest"),
-    "drop_oldest": bounded(2, "drop_oldest"),
-    "conflate": conflate(),
-}
-
-with Live(timeline):
-    reactivex.merge(
-        ticks(5).pipe(timeline.trace("ticker")),
-        *(
-            ticks(5).pipe(strategy, timeline.trace(name), slow(0.5))
-            for name, strategy in strategies.items()
-        ),
-    ).run()
+watch(
+    drop_newest=[bounded(2, "drop_newest"), slow(0.5)],
+    conflate=[conflate(), slow(0.5)],
+)
 
 # %% [markdown]
-# `drop_newest` begins with 4 almost a second after it came, and 5 is lost. `conflate` always begins with what is newest at
-# that moment, so a value never waits longer than one piece of work takes (0.5 s). However many come, it holds two at most,
-# one in work and one waiting:
+# `drop_newest` has lost 5, and finishes 4 when that has long been out of date. `conflate` takes the newest whenever the
+# subscriber is free, so none waits longer than one piece of work takes. However many come, one is in work and one waits.
+# Of 1,000, this subscriber gets the first and the last:
 
 # %%
 stall(conflate())
 
 # %% [markdown]
-# All 1,000 have arrived, and two of them were handled, the last one among them. Where none may be lost but their sum would do,
-# as with amounts, `conflate(lambda waiting, new: waiting + new)` merges instead of dropping.
+# Where none may be lost but their sum would do, as with amounts, `conflate(lambda waiting, new: waiting + new)` merges
+# instead of dropping.
 #
 # ## By the clock
 #
-# `bounded` and `conflate` go by the subscriber. RxPY's own operators go by the clock, however busy anybody is. **Sampling**
-# looks at regular times, takes what is newest then, and says nothing where nothing new has come. Here, in virtual time,
-# every 3 seconds:
+# RxPY's own operators for this go by the clock, however busy anybody is. **Debouncing**, known from lesson 5, lets a value
+# pass when no other has followed it for a while. That suits a search field, where people pause. Prices never pause, so only
+# the very last one passes:
 
 # %%
-diagram(ops.sample(3), "-a-b---c-d-e-f----|")
+diagram(ops.debounce(3), "-a-b-c-d-e-f-g---|")
 
 # %% [markdown]
-# **Throttling** lets a value pass at once, and then no other for a while. A button that somebody presses twice in their
-# hurry counts once:
+# **Sampling** looks at regular times, and takes what is newest then, if anything new has come. The same prices, every 6
+# seconds, until it sees that they have completed:
 
 # %%
-diagram(ops.throttle_first(3), "-a-b---c-d-e-f----|")
+diagram(ops.sample(6), "-a-b-c-d-e-f-g---|")
 
 # %% [markdown]
-# **Debouncing** lets a value pass when no other has followed it for a while. You have met it in lesson 5:
+# **Throttling** lets a value pass at once, and then no other for a while. A button that is pressed twice in a hurry counts
+# once:
 
 # %%
-diagram(ops.debounce(3), "-a-b---c-d-e-f----|")
+diagram(ops.throttle_first(3), "-a-b------c-d----|")
 
 # %% [markdown]
-# A search field is what debouncing was made for: you do not want to ask the server at every key, but when the typing
-# pauses. This one asks over a live socket, and our server sends the question back:
-
-# %%
-timeline = Timeline(resolution=0.1)
-channel = opened.enter_context(WebSocketChannel.connect(server.url))
-
-keys = {"a": "m", "b": "ma", "c": "map", "d": "mapl", "e": "maple"}
-typed = cold("a-b-c------d-e------|", keys, timespan=0.1)
-
-with Live(timeline):
-    typed.pipe(
-        timeline.trace("typed"),
-        ops.debounce(0.3),
-        timeline.trace("sink"),
-    ).subscribe(channel.sink)
-    channel.stream.pipe(timeline.trace("stream")).run()
-
-# %% [markdown]
-# And this is what it was *not* made for. Of prices that come without a pause, only the very last one passes:
-
-# %%
-diagram(ops.debounce(3), "a-b-c-d-e-f-g-h|")
-
-# %% [markdown]
-# The clock does not know the subscriber. If the subscriber takes longer than the clock allows, it needs `bounded` or
-# `conflate` behind these operators as well. (RxPY's `debounce` would even call it while it is still busy, from another thread.)
-#
-# ## In batches
-#
-# Sometimes nothing may be lost, but several values together take no longer than one: a commit to a database, a write to a
-# file. `buffer_with_count` makes lists of them, here of three; `buffer_with_time` makes one every so many seconds. Behind
-# it, `bounded` lets the channel's thread read on. (A wide marble begins at its moment.)
-
-# %%
-timeline = Timeline(resolution=0.1)
-
-with Live(timeline):
-    ticks(6).pipe(
-        timeline.trace("ticker"),
-        ops.buffer_with_count(3),
-        bounded(10),
-        slow(0.5),
-        timeline.trace("saved"),
-    ).run()
-
-# %% [markdown]
-# The same slow step keeps up now: it works 0.5 seconds of every 0.6. All are there, and the second list is no later than
-# the first.
+# The clock does not know the subscriber. One that takes longer than the clock allows needs `bounded` or `conflate` behind
+# these operators as well.
 #
 # ## Which one?
 #
@@ -344,11 +229,11 @@ with Live(timeline):
 # | --- | --- | --- |
 # | prices, progress, a thermometer | the newest | `conflate()` |
 # | amounts, counts | the sum | `conflate(lambda waiting, new: waiting + new)` |
-# | where the mouse is | one now and then | `sample` |
+# | where the mouse is | the newest, so many times a second at most | `sample` |
 # | a search field | the one that stays | `debounce` |
 # | a button | the first | `throttle_first` |
-# | lines for a log or a database | all, and not each alone | `buffer_with_count`, `buffer_with_time`, then `bounded` |
-# | key presses, payments | all | `bounded`, or nothing at all: TCP slows the sender down |
+# | lines for a log or a database | all, several at a time | lists of them from `buffer_with_time`, then `bounded` |
+# | payments, orders | all | `bounded`; without neighbours no operator at all: TCP slows the sender down |
 #
 # ## Exercises
 #
@@ -393,9 +278,9 @@ solved_1 = [
 # %% [markdown]
 # ### Exercise 2: no peak goes unseen
 #
-# `loads` are numbers: how busy some machine is, measured again and again. Write `peaks`: while the subscriber is busy, the
-# highest of the numbers that come is kept, and it gets that as soon as it is free again. The subscriber of the check takes
-# 0.6 seconds for each; `peaks` itself need not be slow.
+# `loads` are numbers: how busy some machine is, measured again and again. Write `peaks`: it keeps the highest of the numbers
+# that come while the subscriber is busy, and gives it that as soon as it is free. The subscriber of the check takes 0.6
+# seconds for each; `peaks` itself must not be slow.
 
 
 # %% tags=["exercise"]
@@ -435,8 +320,8 @@ solved_2 = check(
 # %% [markdown]
 # ### Exercise 3: all of them
 #
-# Each message of a channel has to be saved, and saving is slow. Write `safely`: it hands what `stream` says over to another
-# thread, so that a neighbour goes on. 3 messages may wait there; when there are more, it is the server that has to wait.
+# Each message of a channel has to be saved, and saving is slow. Write `safely`: it hands the messages of `stream` over to
+# another thread, so that a neighbour goes on. 3 messages may wait there; when there are more, it is the server that has to wait.
 
 
 # %% tags=["exercise"]
@@ -501,7 +386,8 @@ solved_3 = [
         "(x,|)",
         {"x": "0 1 2 3"},
         hint="The neighbour has had 0 to 3 by then: one is in work, three wait, and 4 stands at the "
-        "door. Which operator hands over to another thread, with a limit? 3 is the limit.",
+        "door. Which operator hands over to another thread, with a limit? 3 is the limit. It needs "
+        "no other operator beside it.",
     ),
     check(
         "Exercise 3 (what is saved in the end)",
@@ -519,10 +405,10 @@ solved_3 = [
 #   is late, for its neighbours, too.
 # - A queue without a limit hides that until the memory is full. Give it a limit, and say what happens there.
 # - What the values mean tells you what to do: `conflate`, `sample`, `debounce` and `throttle_first` lose some of them,
-#   batches and a `bounded` that blocks lose none.
+#   lists and a `bounded` that blocks lose none.
 # - While more than 4 MiB wait to leave, `sink.add` waits. It is the same pressure, on you.
 #
-# So far, everything has lasted. The next lesson is [8. When it breaks](08-when-it-breaks.ipynb).
+# So far, everything has lasted. Next comes [8. When it breaks](08-when-it-breaks.ipynb).
 
 # %%
 opened.close()

@@ -7,7 +7,7 @@
 #
 # - make an operator of others, which is the cheap way and often the best;
 # - write one from the ground up, with `Observable(subscribe)`;
-# - name the four faults that nearly every first version has, and see them in a picture;
+# - name the four faults that nearly every first version has, and see what they do;
 # - give your operator types, and test it in virtual time.
 
 # %%
@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 import reactivex
-from reactivex import Observable, abc
+from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.scheduler import TimeoutScheduler
 
@@ -32,14 +32,12 @@ server = opened.enter_context(EchoServer())
 # %% [markdown]
 # ## The cheap way
 #
-# What stands in a pipe is a function from an observable to another. In lesson 5 that was `settled`: it took a source, and
-# returned a pipe of it. Now we want to give it an argument as well, the symbol whose prices are to pass:
+# What stands in a pipe is a function from one observable to another. To give it an argument as well, such as a symbol
+# whose prices are to pass, put it into a second function:
 
 
 # %%
 def prices(symbol):
-    """Of the ticker's messages, the prices of one symbol."""
-
     def operator(source):
         return source.pipe(
             from_json(),
@@ -51,19 +49,18 @@ def prices(symbol):
 
 
 # %% [markdown]
-# There are two functions in it. `prices` is an **operator function**: it takes the arguments, and returns a function that
-# takes the source. RxPY's operators are made in the same way. If you forget to call it, the wrong one of the two meets
-# the source:
+# `prices` is an **operator function**, as `ops.take` is: it takes the arguments, and returns a function that takes the
+# source. If you forget to call it, the wrong one of the two meets the source:
 
 # %% tags=["raises-exception"]
 diagram(prices, "-a-b-|")
 
 # %% [markdown]
-# Called with its argument, it stands in a pipe like any other operator:
+# (In a real pipe it says that a function has no `subscribe`.) Called with its argument, it works:
 
 # %%
-ticker = server.url_for("/ticker?interval=0.2&count=13&seed=1")
 timeline = Timeline(resolution=0.2)
+ticker = server.url_for("/ticker?interval=0.2&count=13&seed=1")
 
 with Live(timeline), WebSocketChannel.connect(ticker) as channel:
     channel.stream.pipe(
@@ -72,17 +69,18 @@ with Live(timeline), WebSocketChannel.connect(ticker) as channel:
     ).run()
 
 # %% [markdown]
-# Little can go wrong in this way. `prices` hands on errors, ends when its source does, and disposes of what it has
-# subscribed to, all because the operators in it do. So try this first.
+# Little can go wrong in this way. `prices` hands on errors, ends when its source does, and disposes of it when nobody
+# listens any more, all because the operators in it do. So try this first.
 #
 # ## From the ground up
 #
 # Now to an operator that has to remember something. `changes(threshold, number)` hands on the first value, and after that
-# only a value whose number has moved by more than `threshold` since *the last one handed on*. `number` is a function that
-# gives the number of a value.
+# only a value whose number has moved by more than `threshold` since *the last one handed on*. The function `number` gives
+# the number of a value.
 #
-# An observable is made from one function, `subscribe`. Rx calls it whenever somebody subscribes, with their observer and
-# with their scheduler, or `None`. Here is a first version, such as most of us would write:
+# `Observable(subscribe)` is made from one function. Rx calls it for each subscriber, with their observer and their scheduler
+# (`None` where they gave none). It subscribes to the source above, and tells the observer below what is to pass. A first
+# version, such as most of us would write:
 
 
 # %%
@@ -104,131 +102,60 @@ def changes(threshold, number):
     return operator
 
 
-diagram(changes(2, float), "-5-6-9-8-5-|")
+diagram(changes(2, float), "-5-6-8-7-5-|")
 
 # %% [markdown]
-# The values are right: 6 is too close to 5, and 8 to 9. But look at the right end. The source has completed, and the
-# lower line goes on for ever, so a `run()` would never return. The source says *completed*, or *error*, and we listen to
-# its values only.
+# The values are right: 6 is too close to 5, and 7 to 8. But there are four faults. The first shows at the right end: the
+# source has completed, and the lower line goes on for ever, so a `run()` would never return. We listen to values only,
+# neither to *completed* nor to *error*.
 #
-# There is a second fault, which shows when somebody leaves. `ops.take(1)` leaves after one value:
+# The second shows when somebody leaves, as `ops.take(1)` does after one value:
 
 # %%
-diagram([changes(2, float), ops.take(1)], "-5-6-9-8-5-|")
+diagram([changes(2, float), ops.take(1)], "-5-6-8-7-5-|")
 
 # %% [markdown]
-# The middle line was disposed of (the dashed bar), and the source goes on all the same. A ticker would go on for ever,
-# and nobody could stop it. `subscribe` has to return a subscription, so that there is something to dispose of.
+# The middle line was disposed of (the dashed bar), and the source goes on all the same: nobody could stop a ticker.
+# `subscribe` has to return a subscription, or there is nothing to dispose of.
 #
-# Both are repaired in one place. While we are there, we hand on the scheduler: without it, nothing that stands before us
-# in the pipe could be tested in virtual time.
-
-
-# %%
-def changes(threshold, number):
-    last = None
-
-    def operator(source):
-        def subscribe(observer, scheduler=None):
-            def on_next(value):
-                nonlocal last
-                if last is None or abs(number(value) - last) > threshold:
-                    last = number(value)
-                    observer.on_next(value)
-
-            return source.subscribe(
-                on_next,
-                observer.on_error,
-                observer.on_completed,
-                scheduler=scheduler,
-            )
-
-        return Observable(subscribe)
-
-    return operator
-
-
-diagram([changes(2, float), ops.take(1)], "-5-6-9-8-5-|")
-
-# %% [markdown]
-# The source is disposed of with the rest. The hollow marbles are those that nobody was there to receive.
-#
-# ## Two subscribers
-#
-# Ann and Ben listen to the same echo channel, through the same operator. Both should get the same.
+# For the third, let Ann and Ben listen to an echo channel through the same operator:
 
 
 # %%
 def ann_and_ben(operator):
-    """Draw what two subscribers get of the same messages through an operator."""
     timeline = Timeline(resolution=0.2)
-    numbers = cold("-5-6-9-8-5-|", timespan=0.2).pipe(
-        ops.map(str),
-        timeline.trace("sink"),
-    )
+    numbers = cold("-5-6-8-7-5-|", timespan=0.2).pipe(ops.map(str))
+
     with Live(timeline), WebSocketChannel.connect(server.url) as channel:
         moved = channel.stream.pipe(operator)
         moved.pipe(timeline.trace("Ann")).subscribe()
-        ben = moved.pipe(timeline.trace("Ben"), ops.default_if_empty())
+        moved.pipe(timeline.trace("Ben")).subscribe()
         numbers.subscribe(channel.sink)
-        ben.run()
+        channel.stream.pipe(timeline.trace("echo")).run()
 
 
 ann_and_ben(changes(2, float))
 
 # %% [markdown]
-# Ben gets nothing. Each message comes to Ann first, and sets `last`. When the same message comes to Ben, its number has not
-# moved at all since then.
+# Ben gets nothing. (And both go on for ever, which is the first fault.) Whatever passes for Ann sets `last`; when it comes
+# to Ben, it is no change any more. A **side effect** is whatever a function does beside returning its result: it prints, it sends, it changes a
+# variable outside of itself. Here, Ann's `on_next` has one that reaches Ben, because both share one `last`. What belongs
+# to a subscription has to be made inside of `subscribe`, which runs once for each.
 #
-# A **side effect** is whatever a function does beside returning its result: it prints, it sends, it changes a variable
-# outside of itself. Here, Ann's `on_next` has one that reaches Ben, because both share one `last`. What belongs to a
-# subscription has to be made inside of `subscribe`, which runs once for each:
-
-
-# %%
-def changes(threshold, number):
-    def operator(source):
-        def subscribe(observer, scheduler=None):
-            last = None  # begins anew for each subscription
-
-            def on_next(value):
-                nonlocal last
-                if last is None or abs(number(value) - last) > threshold:
-                    last = number(value)
-                    observer.on_next(value)
-
-            return source.subscribe(
-                on_next,
-                observer.on_error,
-                observer.on_completed,
-                scheduler=scheduler,
-            )
-
-        return Observable(subscribe)
-
-    return operator
-
-
-ann_and_ben(changes(2, float))
-
-# %% [markdown]
-# ## Somebody else's function
-#
-# `number` was written by whoever uses our operator. What if it raises?
+# The fourth has to do with `number`, which others write. What if it raises? (Only the last line matters.)
 
 # %% tags=["raises-exception"]
 diagram(changes(2, float), "-5-x-9-|")
 
 # %% [markdown]
-# The exception went the wrong way: to whoever had emitted the value. Here that is `diagram`, and on a live socket it is
-# the channel's own thread. The observer, who has to know, heard nothing. In Rx, what such a function raises is an *error*
-# of the stream. So we catch it, around that one call, and tell the observer.
+# The exception went the wrong way: to whoever had emitted the value, which on a live socket is the channel's own thread.
+# The observer heard nothing. In Rx, what such a function raises is an *error* of the stream. So we catch it, around that
+# one call, and tell the observer.
 #
-# ## With types
+# ## Repaired, and with types
 #
-# This is the last version, and it says which types go in and come out. `T` is a **type variable**: a name that stands for
-# any type, but for the same one wherever it is written. So whatever values go in, such values come out, and `number` has
-# to take them.
+# The comments count the faults. We also hand on the scheduler: without it, a `cold` or an `ops.delay` above us would keep
+# still in virtual time.
 
 # %%
 T = TypeVar("T")
@@ -240,26 +167,23 @@ def changes(
     """Hand on a value when its number has moved by more than `threshold`."""
 
     def operator(source: Observable[T]) -> Observable[T]:
-        def subscribe(
-            observer: abc.ObserverBase[T],
-            scheduler: abc.SchedulerBase | None = None,
-        ) -> abc.DisposableBase:
-            last: float | None = None
+        def subscribe(observer, scheduler=None):
+            last = None  # 3: begins anew for each subscription
 
-            def on_next(value: T) -> None:
+            def on_next(value):
                 nonlocal last
                 try:
                     now = number(value)
                 except Exception as error:
-                    observer.on_error(error)
+                    observer.on_error(error)  # 4: the observer is told
                     return
                 if last is None or abs(now - last) > threshold:
                     last = now
                     observer.on_next(value)
 
-            return source.subscribe(
+            return source.subscribe(  # 2: can be disposed of
                 on_next,
-                observer.on_error,
+                observer.on_error,  # 1: all three notifications
                 observer.on_completed,
                 scheduler=scheduler,
             )
@@ -272,14 +196,23 @@ def changes(
 diagram(changes(2, float), "-5-x-9-|")
 
 # %% [markdown]
-# The error comes out below, and the source is disposed of. As for the types: Python does not check them, but a type checker
-# such as mypy does, before anything runs. It finds the call that is missing in `.pipe(changes)`. Of `changes(2, str.upper)`,
-# for a stream of texts, it says: *Argument 2 to "changes" has incompatible type "Callable[[str], str]"; expected "Callable[[str], float]"*.
+# The error comes out below, and the source is disposed of: the hollow 9 never came. And Ben gets what Ann gets, up to
+# *completed*:
+
+# %%
+ann_and_ben(changes(2, float))
+
+# %% [markdown]
+# Now to the types. `T` is a **type variable**: a name that stands for any type, but for the same one wherever it is
+# written. So whatever values go in, such values come out, and `number` has to take them. `subscribe` and
+# `on_next` go without types, since only Rx calls them.
+#
+# A type checker such as mypy then finds, before anything runs, the call that is missing in `.pipe(changes)`, and in
+# `changes(2, str.upper)` a function that gives no number.
 #
 # ## Tested
 #
-# Here is a test of the values, the ends, the errors and a second subscription. It is given the operator, and you will soon
-# see what for.
+# Here is a test of the values, the ends, the errors and a second subscription:
 
 
 # %%
@@ -287,35 +220,21 @@ def test_changes(changes):
     def moved(marbles):
         return cold(marbles).pipe(changes(2, float))
 
-    expect(moved("-5-6-9-8-5-|"), "-5---9---5-|")  # values, and completed
+    expect(moved("-5-6-8-7-5-|"), "-5---8---5-|")  # values, and completed
     expect(moved("-5-#"), "-5-#")  # the source's error
     expect(moved("-5-x-9-|"), "-5-#")  # the function's error
 
-    again = moved("-5-6-9|")  # two subscriptions, one after the other
-    expect(reactivex.concat(again, again), "-5---9-5---9|")
+    again = moved("-5-6|")  # two subscriptions, one after the other
+    expect(reactivex.concat(again, again), "-5---5--|")
 
 
 test_changes(changes)
 
 # %% [markdown]
-# It passes. Now to the live ticker, together with `prices`:
-
-# %%
-timeline = Timeline(resolution=0.2)
-
-with Live(timeline), WebSocketChannel.connect(ticker) as channel:
-    channel.stream.pipe(
-        prices("DART"),
-        timeline.trace("DART"),
-        changes(0.5, float),
-        timeline.trace("changes"),
-    ).run()
-
-# %% [markdown]
-# ## Look first whether it is there
+# It passes. (It would without the second repair, too: for that, draw it with `take(1)` again.)
 #
-# Now that you know how it works, here is how little it takes. `distinct_until_changed` compares each value with the last
-# one that passed, and lets you say what *the same* means. For us, two numbers are the same when they are close.
+# Now see how little it takes. `distinct_until_changed` compares each value with the last one that passed. `number` says what
+# of them to compare, and `are_close` when two numbers count as the same:
 
 
 # %%
@@ -329,15 +248,15 @@ def changes_composed(threshold, number):
 test_changes(changes_composed)
 
 # %% [markdown]
-# It passes the same test, and it had no room for any of the four faults. That is why the cheap way comes first. What cannot
-# be composed, you can now write from the ground up.
+# It passes the same test, and had no room for any of the four faults. What cannot be composed, you can now write from the
+# ground up.
 #
 # ## Exercises
 #
 # ### Exercise 1: the cheap way
 #
-# Write the operator function `symbols`, without arguments. Of the ticker's messages it makes their symbols, each one
-# only the first time that it comes. (`ops.distinct()` leaves out what has come before.)
+# Write the operator function `symbols`. It takes no arguments, but is called all the same, as `ops.distinct()` is. Of the
+# ticker's messages it makes their symbols, each one only the first time that it comes. (`ops.distinct()` leaves out what has come before.)
 
 
 # %% tags=["exercise"]
@@ -384,14 +303,15 @@ solved_1 = check(
     lambda: on_ticker(symbols()),
     "d-x-e-r-|",
     {"d": "DART", "x": "RXPY", "e": "ECHO", "r": "RICH"},
-    hint="As in prices, a function in a function: decode, map, leave out the known.",
+    hint="As in prices, a function in a function, and a return in each: decode, map, leave out "
+    "what is known.",
 )
 
 # %% [markdown]
 # ### Exercise 2: one in n
 #
-# Write `every(n)`, with `Observable(subscribe)`. It hands on the n-th value, the 2n-th, the 3n-th, and so on. Think of the
-# four faults.
+# Write `every(n)`, with `Observable(subscribe)`. It hands on the n-th value, the 2n-th, the 3n-th, and so on. (A copy of
+# `changes` is a good beginning.)
 
 
 # %% tags=["exercise"]
@@ -456,7 +376,7 @@ solved_2 = (
         hint="Where does the count begin anew?",
     )
     and check(
-        "Exercise 2 (when it is disposed of)",
+        "Exercise 2 (the source, when everybody has left)",
         lambda: source_before(every(2)),
         "-a-b",
         hint="What has subscribe to return?",
@@ -469,8 +389,8 @@ solved_2 = (
 # Write `stamped(label)`. For each value it emits a tuple: the seconds since the subscription, and what the function
 # `label` makes of the value. What `label` raises is an error of the stream.
 #
-# A scheduler tells the time as `scheduler.now`, and the difference of two times has `.total_seconds()`. When there is no
-# scheduler, take `TimeoutScheduler.singleton()`, as RxPY does.
+# The clock is the scheduler; where none is given, take RxPY's own: `clock = scheduler or TimeoutScheduler.singleton()`. It
+# tells the time as `clock.now`, and the difference of two times has `.total_seconds()`.
 
 
 # %% tags=["exercise"]
@@ -532,7 +452,8 @@ solved_3 = (
         stamped_twice,
         "-a--b-a--b|",
         {"a": (1, "A"), "b": (4, "B")},
-        hint="Note clock.now inside of subscribe, and once more inside of on_next.",
+        hint="Read clock.now in subscribe, and again in on_next. Whose clock is it? Are the "
+        "scheduler and the end handed on?",
     )
     and check(
         "Exercise 3 (label raises)",
@@ -540,6 +461,19 @@ solved_3 = (
         "-x-#",
         {"x": (1, "A")},
         hint="Catch what label raises, tell the observer, and go no further.",
+    )
+    and check(
+        "Exercise 3 (the source's error)",
+        lambda: cold("-a-#").pipe(stamped(str.upper)),
+        "-x-#",
+        {"x": (1, "A")},
+        hint="The source has three kinds of notifications.",
+    )
+    and check(
+        "Exercise 3 (the source, when everybody has left)",
+        lambda: source_before(stamped(str.upper)),
+        "-a",
+        hint="What has subscribe to return?",
     )
     and check(
         "Exercise 3 (on a live socket)",
@@ -557,21 +491,14 @@ solved_3 = (
 # - From the ground up it is `Observable(subscribe)`. What it remembers is made inside of `subscribe`.
 # - Hand on all three notifications and the scheduler, and return the subscription.
 # - What somebody else's function raises becomes an *error* of the stream.
-# - Test what the operator does, and the test outlives the way in which it is written.
+# - Test what an operator does, and the test outlives the way in which it is written.
 #
-# ## Where to go from here
+# This was the last lesson. If you would like to read on: `docs/marbles.md` in this repository draws 66 operators. Look
+# there first when you miss one.
 #
-# This was the last lesson. If you would like to read on:
-#
-# - The sources of `rxecho.operators`, a file for each operator. `_text.py` is composed, `_rate.py` asks its scheduler what
-#   time it is, and `_handover.py` has a buffer and a second thread. You know all that it takes to read them.
-# - `docs/marbles.md` in this repository: 66 operators, drawn. Look there first when you miss one.
-# - The documentation of *ReactiveX for Python* (RxPY). Its chapter *Operators* lists all of them by what they are for, and
-#   *Testing* has more about virtual time.
-#
-# You can connect, listen, send and close. You can see a stream while it runs, and when you miss an operator, you write it,
-# draw it and test it. Thank you for the time and the thought that you have given to this course. May your messages
-# arrive, your connections last, and your marbles fall where you expect them.
+# You can connect, listen, send and close, and when you miss an operator, you write it, draw it and test it. Thank you for
+# the time and thought that you have given this course. May your messages arrive, your connections last, and your marbles
+# fall where you expect them.
 
 # %%
 opened.close()
