@@ -788,13 +788,10 @@ def test_flaky_drops_the_connection_without_a_close_frame_once_the_echoes_are_th
 
 
 def test_flaky_is_flaky_over_tls_too(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
-    with (
-        EchoServer(ssl=server_tls) as server,
-        client(server.url_for("/flaky?after=2"), ssl=client_tls) as connection,
-    ):
-        for message in ("a", "b"):
-            connection.send(message)
-        assert until_closed(connection) == (["a", "b"], 1006, "")
+    with EchoServer(ssl=server_tls) as server, RawClient(server, "/flaky?after=2", context=client_tls) as raw:
+        raw.send(TEXT, b"a")
+        raw.send(TEXT, b"b")
+        assert [raw.receive() for _ in range(3)] == [(TEXT, b"a"), (TEXT, b"b"), (-1, b"")]
 
 
 def test_flaky_delivers_large_echoes_before_it_drops_the_connection(server: EchoServer) -> None:
