@@ -118,11 +118,12 @@ def raw_server(conduct: Callable[[Peer], object], *, tls: ssl.SSLContext | None 
                 connections.append(threads.submit(serve, sock))
 
     with ThreadPoolExecutor() as threads, socket.create_server(("127.0.0.1", 0)) as listener:
-        threads.submit(listen)
+        listening = threads.submit(listen)
         try:
             yield listener.getsockname()[1]
         finally:
             listener.shutdown(socket.SHUT_RDWR)
+            listening.result(TIMEOUT)  # whom it has accepted last is served, too
     for connection in connections:
         connection.result()
 
