@@ -54,7 +54,8 @@ def multiplex(
         >>> with EchoServer() as server:  # which echoes what it is asked
         ...     channels = open_channel(server.url).pipe(reconnect(), ops.replay(1), ops.ref_count())
         ...     topics = (channels.pipe(topic(name), from_json(), ops.take(1)) for name in ("BTC", "ETH"))
-        ...     reactivex.merge(*topics).pipe(ops.to_list()).run()
+        ...     answers = reactivex.merge(*topics).pipe(ops.to_list()).run()
+        >>> sorted(answers, key=str)  # either may come first
         [{'subscribe': 'BTC'}, {'subscribe': 'ETH'}]
 
         A channel `c` that is there for nine seconds, over which letters and numbers come:
