@@ -423,6 +423,11 @@ class Connection:
             self._waiting_for_room += 1
             try:
                 has_changed = self._room.wait(ROOM_TIMEOUT)
+            except BaseException:
+                # A signal handler may raise when Python's `wait` has let the lock go, and would not yet take it back.
+                if not self._lock._is_owned():  # type: ignore[attr-defined]
+                    self._lock.acquire()
+                raise
             finally:
                 self._waiting_for_room -= 1
             if not has_changed:

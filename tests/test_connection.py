@@ -1102,6 +1102,28 @@ def test_an_exception_from_a_signal_handler_never_lets_a_frame_follow_half_a_fra
     run_interrupted("raise")
 
 
+def test_an_exception_in_the_moment_in_which_a_wait_for_room_lets_the_lock_go_is_that_exception(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with connected(ping_interval=None, close_timeout=0.1) as (channel, _):
+        room = channel._connection._room
+        let_go = room._release_save  # type: ignore[attr-defined]
+
+        def let_go_and_raise() -> None:
+            let_go()
+            raise KeyboardInterrupt
+
+        def fill() -> None:
+            while True:
+                channel.sink.add(bytes(2**20))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(room, "_release_save", let_go_and_raise)
+            with pytest.raises(KeyboardInterrupt):
+                fill()
+        assert channel.sink.buffered_amount > connection.HIGH_WATER
+
+
 @needs_signals
 def test_a_signal_handler_that_sends_while_a_message_is_deflated_breaks_neither() -> None:
     run_interrupted("deflate")
