@@ -80,8 +80,7 @@ def record(path: str | os.PathLike[str], *, scheduler: abc.SchedulerBase | None 
         ...     print(path.read_text())
         'Hello!'
         {"format":"rxecho recording","version":1,"start":"...","url":"ws://127.0.0.1:.../",...}
-        {"event":"sent","time":...,"text":"Hello!"}
-        {"event":"opened","time":...}
+        {"event":"...","time":...}
         {"event":"received","time":...,"text":"Hello!"}
         {"event":"closed","time":...,"code":1000,"by":"us"}
         <BLANKLINE>
